@@ -1,0 +1,259 @@
+"""Builds everything, top to bottom, starts it and stops it. Nobody else constructs anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import psutil
+import structlog
+
+from palaver_server.core.admission import Admission
+from palaver_server.core.chat import Chat
+from palaver_server.core.engine import Engine, EngineStartError
+from palaver_server.core.loading import Loading
+from palaver_server.core.model import LoadPhase, LoadProgress
+from palaver_server.core.readiness import NotReady, Readiness
+from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted_engine import ScriptedEngine
+from palaver_server.rpc.listener import ListenError, is_loopback
+from palaver_server.rpc.server import RpcServer
+from palaver_server.rpc.tls import TlsFiles
+from palaver_server.rpc.transport import ServerLimits
+from palaver_server.settings import Settings, SettingsError
+from palaver_server.telemetry.log import configure_logging
+
+log = structlog.get_logger("palaver.app")
+
+EXIT_CLEAN = 0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED_TWICE = 130
+
+
+class Announcer(Protocol):
+    """Is told how a start goes on."""
+
+    def listening(self, address: str) -> None:
+        """The port answers health, reflection and GetModel; chats are refused until ``ready``."""
+
+    def progress(self, progress: LoadProgress) -> None:
+        """The load has come this far."""
+
+    def ready(self, address: str, model_id: str, seconds: float) -> None:
+        """Chats are answered now, so long after the process began."""
+
+    def close(self) -> None:
+        """The start is over, whatever came of it."""
+
+
+class App:
+    """One server with one engine, from the bind to the last process's end."""
+
+    def __init__(self, settings: Settings, engine: Engine, announcer: Announcer) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._announcer = announcer
+        self._readiness = Readiness(NotReady.LOADING)
+        self._loading = Loading()
+        self._admission = Admission(
+            max_concurrent=settings.max_concurrent_requests, max_queued=settings.max_queued_requests
+        )
+        self._chat = Chat(engine, self._admission, self._readiness, self._loading)
+        self._server = RpcServer(
+            self._chat,
+            self._readiness,
+            self._loading,
+            limits=server_limits(settings),
+            tls=tls_files(settings),
+            max_health_watches=settings.max_health_watches,
+        )
+        self._asked_to_stop = asyncio.Event()
+
+    @property
+    def waiting_count(self) -> int:
+        """Calls that wait for room."""
+        return self._admission.waiting_count
+
+    def ask_to_stop(self) -> None:
+        """What a first SIGTERM does: ``run`` drains, ends everything and returns."""
+        self._asked_to_stop.set()
+
+    async def run(self) -> int:
+        """Serve until a signal or a failure, and return the exit code.
+
+        Raises:
+            ListenError: the address cannot be bound.
+        """
+        with self._signals():
+            # 1. Bind: from here on health, reflection and GetModel answer.
+            address = await self._server.start(self._settings.listen)
+            log.info("listening", address=address)
+            self._announcer.listening(address)
+            # 2. Load while answering. 3. Serve. A signal or the engine's death ends either.
+            asked = asyncio.create_task(self._asked_to_stop.wait(), name="asked to stop")
+            failed = asyncio.create_task(self._engine.wait_failed(), name="engine failed")
+            load = asyncio.create_task(self._load(address), name="load")
+            try:
+                await asyncio.wait({load, asked}, return_when=asyncio.FIRST_COMPLETED)
+                if asked.done():
+                    return EXIT_CLEAN
+                if not load.result():
+                    return EXIT_FAILED
+                await asyncio.wait({asked, failed}, return_when=asyncio.FIRST_COMPLETED)
+                if failed.done():
+                    log.error("the engine failed", cause=failed.result())
+                    self._readiness.add(NotReady.ENGINE_FAILED)
+                    return EXIT_FAILED
+                return EXIT_CLEAN
+            finally:
+                await self._end(load, asked, failed)
+
+    async def _load(self, address: str) -> bool:
+        try:
+            await self._engine.load(self._report)
+        except EngineStartError as error:
+            self._report(LoadProgress(LoadPhase.FAILED, 0.0))
+            self._announcer.close()
+            log.error("the model cannot be served", cause=str(error))  # noqa: TRY400  # a sentence, not a trace
+            return False
+        self._report(LoadProgress(LoadPhase.READY, 1.0))
+        self._readiness.remove(NotReady.LOADING)
+        seconds = seconds_since_process_start()
+        log.info("ready", model=self._engine.description.model_id, seconds=round(seconds, 2))
+        self._announcer.ready(address, self._engine.description.model_id, seconds)
+        return True
+
+    def _report(self, progress: LoadProgress) -> None:
+        self._loading.report(progress)
+        self._announcer.progress(self._loading.progress)
+
+    async def _end(self, *tasks: asyncio.Task[object]) -> None:
+        """The story of a stop, in its order."""
+        self._announcer.close()
+        can_answer = self._readiness.is_ready
+        # 1. Health turns false while calls are still taken: load balancers lag.
+        self._readiness.add(NotReady.LEAVING)
+        if can_answer:
+            log.info("stopping", running=self._chat.running_count, grace_seconds=self._settings.grace)
+            await asyncio.sleep(self._settings.drain_delay)
+        # 2. New calls are refused; running ones get their grace, then a clear status.
+        self._readiness.add(NotReady.DRAINING)
+        await self._chat.drain(self._settings.grace if can_answer else 0.0)
+        # 3. Watches and reflection streams end, then the port closes.
+        await self._server.stop()
+        # 4. The engine ends, with every process of it.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._engine.shutdown()
+        log.info("stopped")
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first signal asks, the second ends at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._take_signal, number)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _take_signal(self, number: int) -> None:
+        if not self._asked_to_stop.is_set():
+            self.ask_to_stop()
+            return
+        log.warning("asked twice: ending at once", signal=signal.Signals(number).name)
+        self._engine.kill()
+        os._exit(EXIT_INTERRUPTED_TWICE)
+
+
+def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer) -> int:
+    """Serve until a signal or a failure; return the exit code of the process."""
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        refuse_careless_listening(settings)
+        return asyncio.run(_serve(settings, vllm_arguments, announcer))
+    except (ListenError, SettingsError) as error:
+        log.error("cannot start", cause=str(error))  # noqa: TRY400  # a sentence, not a trace
+        return EXIT_FAILED
+
+
+async def _serve(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer) -> int:
+    return await App(settings, new_engine(settings, vllm_arguments), announcer).run()
+
+
+def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
+    """The engine that the settings ask for, not loaded yet."""
+    if settings.engine == "scripted":
+        return ScriptedEngine(
+            ScriptedBehaviour(
+                tokens=settings.scripted_tokens,
+                first_seconds=settings.scripted_first,
+                interval_seconds=settings.scripted_interval,
+                load_seconds=settings.scripted_load,
+                load_error=settings.scripted_load_error,
+                fail_after_tokens=settings.scripted_fail_after,
+                hang_after_tokens=settings.scripted_hang_after,
+                die_after_tokens=settings.scripted_die_after,
+            ),
+            model_id=settings.served_model_name or "scripted",
+        )
+    raise NotImplementedError
+
+
+def server_limits(settings: Settings) -> ServerLimits:
+    """The bounds of the API port."""
+    return ServerLimits(
+        max_receive_message_bytes=settings.max_request_bytes,
+        max_send_message_bytes=settings.max_response_bytes,
+        max_metadata_bytes=settings.max_metadata_bytes,
+        max_connections=settings.max_connections,
+        max_streams_per_connection=settings.max_streams_per_connection,
+        max_concurrent_rpcs=settings.max_calls,
+        handshake_timeout_seconds=settings.handshake_timeout,
+        keepalive_seconds=settings.keepalive_time,
+        keepalive_timeout_seconds=settings.keepalive_timeout,
+        min_client_ping_interval_seconds=settings.min_ping_interval,
+        max_connection_idle_seconds=settings.max_connection_idle,
+        max_connection_age_seconds=settings.max_connection_age,
+        max_connection_age_grace_seconds=settings.max_connection_age_grace,
+    )
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """The certificate of the API port, where there is one.
+
+    Raises:
+        SettingsError: only a part of what TLS needs is set.
+    """
+    if settings.tls_cert is None and settings.tls_key is None and settings.tls_client_ca is None:
+        return None
+    if settings.tls_cert is None or settings.tls_key is None:
+        raise SettingsError("TLS needs both --tls-cert and --tls-key.")
+    return TlsFiles(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+
+
+def refuse_careless_listening(settings: Settings) -> None:
+    """Beyond loopback only with client certificates, or by an explicit setting.
+
+    Raises:
+        SettingsError: the server would answer anybody on the network.
+    """
+    if settings.allow_unauthenticated or settings.tls_client_ca is not None or is_loopback(settings.listen):
+        return
+    raise SettingsError(
+        f"{settings.listen} can be reached from other machines, and nobody would have to show a key. Listen on "
+        "127.0.0.1, ask for client certificates with --tls-client-ca, or say --allow-unauthenticated."
+    )
+
+
+def seconds_since_process_start() -> float:
+    """Seconds since this process was started, the imports included."""
+    return time.time() - psutil.Process().create_time()

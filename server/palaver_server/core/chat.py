@@ -1,0 +1,111 @@
+"""Answering a conversation: the one way from a checked request to the engine, whatever protocol it came by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from palaver_server.core.admission import Admission
+from palaver_server.core.engine import Engine
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason
+from palaver_server.core.generation import Event, GenerationRequest
+from palaver_server.core.loading import Loading
+from palaver_server.core.model import LoadPhase, ModelDescription
+from palaver_server.core.readiness import NotReady, Readiness
+from palaver_server.core.running import RunningCalls
+
+RESTART_RETRY_SECONDS = 10.0
+"""About what a supervisor and a small model take to come back."""
+END_SECONDS = 2.0
+"""What calls that were told to end may take to say so to their callers."""
+DRAIN_RETRY_SECONDS = 1.0
+"""A drained server's place is taken by another one, to which the next connection goes."""
+
+
+class Chat:
+    """Takes a request through readiness, admission and the engine."""
+
+    def __init__(self, engine: Engine, admission: Admission, readiness: Readiness, loading: Loading) -> None:
+        self._engine = engine
+        self._admission = admission
+        self._readiness = readiness
+        self._loading = loading
+        self._running = RunningCalls()
+
+    @property
+    def model(self) -> ModelDescription:
+        """The model that answers."""
+        return self._engine.description
+
+    @property
+    def running_count(self) -> int:
+        """Calls in progress, waiting ones included."""
+        return len(self._running)
+
+    @asynccontextmanager
+    async def answer(self, request: GenerationRequest) -> AsyncIterator[AsyncGenerator[Event, None]]:
+        """Hold a permit and give the engine's events for the body's time.
+
+        Nothing stands between the engine and the reader: the events are the engine's own generator. Leaving the body
+        early frees the engine.
+
+        Raises:
+            PalaverError: the model is unknown or not ready, the server is full, the prompt does not fit.
+        """
+        self._check(request)
+        async with self._running.call(), self._admission.permit():
+            prompt = await self._engine.prepare(request)
+            async with aclosing(self._engine.generate(prompt)) as events:
+                yield events
+
+    async def count_tokens(self, request: GenerationRequest) -> int:
+        """Count the tokens of the rendered conversation.
+
+        Raises:
+            PalaverError: as for ``answer``, but for a full server.
+        """
+        self._check(request)
+        return await self._engine.count_tokens(request)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused."""
+        if not await self._running.wait_idle(grace_seconds):
+            self._running.end_all(self._refusal())
+            await self._running.wait_idle(END_SECONDS)
+
+    def _check(self, request: GenerationRequest) -> None:
+        served = self._engine.description.model_id
+        if request.model and request.model != served:
+            field = f"{request.field_prefix}model"
+            raise PalaverError(
+                Reason.MODEL_NOT_FOUND,
+                f"This server does not serve that model. It serves {served!r}; leave the field empty to use it.",
+                violations=[FieldViolation(field, f"no such model here; {served!r} is served")],
+                metadata={"model": served},
+            )
+        if not self._readiness.is_accepting:
+            raise self._refusal()
+
+    def _refusal(self) -> PalaverError:
+        """Why no call is answered now."""
+        if NotReady.ENGINE_FAILED in self._readiness:
+            return PalaverError(
+                Reason.ENGINE_UNAVAILABLE,
+                "The engine has stopped; the server is going down to be started anew.",
+                retry_after_seconds=RESTART_RETRY_SECONDS,
+            )
+        if NotReady.DRAINING in self._readiness:
+            return PalaverError(
+                Reason.SERVER_DRAINING,
+                "The server is shutting down; call again and another one will answer.",
+                retry_after_seconds=DRAIN_RETRY_SECONDS,
+            )
+        progress = self._loading.progress
+        if progress.phase is LoadPhase.FAILED:
+            return PalaverError(Reason.ENGINE_UNAVAILABLE, "The model could not be loaded.")
+        return PalaverError(
+            Reason.MODEL_LOADING,
+            f"The model is still loading ({progress.phase.value}, {progress.fraction:.0%}).",
+            retry_after_seconds=self._loading.retry_after_seconds(),
+            metadata={"phase": progress.phase.name, "percent": f"{progress.fraction * 100:.0f}"},
+        )

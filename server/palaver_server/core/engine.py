@@ -1,0 +1,76 @@
+"""The verbs that every engine has. Above this line nobody knows vLLM; below it nobody knows gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol
+
+from palaver_server.core.generation import Event, GenerationRequest
+from palaver_server.core.model import LoadProgress, ModelDescription
+
+ReportProgress = Callable[[LoadProgress], None]
+
+
+class Prompt(Protocol):
+    """A request that an engine has rendered, counted and accepted: checked input is another type."""
+
+    @property
+    def prompt_token_count(self) -> int:
+        """Tokens of the rendered conversation, template included."""
+
+    @property
+    def max_output_tokens(self) -> int:
+        """The effective number, after defaults and clamping."""
+
+
+class Engine(Protocol):
+    """Answers conversations with a model."""
+
+    @property
+    def description(self) -> ModelDescription:
+        """The model. Complete once ``load`` has returned."""
+
+    @property
+    def running_count(self) -> int:
+        """Generations that the engine holds at this moment, waiting ones included."""
+
+    async def load(self, report: ReportProgress) -> None:
+        """Make the model ready to answer, a warm-up generation included.
+
+        The event loop stays responsive meanwhile.
+
+        Raises:
+            EngineStartError: with one sentence for the person who started the server.
+        """
+
+    async def count_tokens(self, request: GenerationRequest) -> int:
+        """Count the prompt's tokens exactly as ``prepare`` would, without its limits on the prompt's length."""
+
+    async def prepare(self, request: GenerationRequest) -> Prompt:
+        """Render and check a request; the engine does no work for it yet.
+
+        Raises:
+            PalaverError: the prompt is too long, a value does not fit the model.
+        """
+
+    def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Answer: one ``Started``, deltas, one ``Finished``.
+
+        Closing the generator, or cancelling whoever awaits it, frees the engine at once.
+
+        Raises:
+            PalaverError: the engine died or gave the request up.
+        """
+
+    async def wait_failed(self) -> str:
+        """Return when the engine can answer no more, with a sentence about it for the log."""
+
+    async def shutdown(self) -> None:
+        """End the engine and every process of it. Harmless when called twice or before ``load``."""
+
+    def kill(self) -> None:
+        """End every process of the engine now, waiting for nothing; for a process that is about to exit itself."""
+
+
+class EngineStartError(Exception):
+    """The engine cannot start. The message is one sentence that names the cause and what to do."""

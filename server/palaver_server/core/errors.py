@@ -1,0 +1,67 @@
+"""What can go wrong, by name. The RPC edge turns a reason into statuses, in one table (``rpc/errors.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+
+@unique
+class Reason(StrEnum):
+    """The machine-readable cause of a failure; clients may switch on it, so a name is never reused."""
+
+    INVALID_FIELD = "INVALID_FIELD"
+    FIELD_NOT_SUPPORTED = "FIELD_NOT_SUPPORTED"
+    MALFORMED_REQUEST = "MALFORMED_REQUEST"
+    PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
+    METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
+    METHOD_NOT_SUPPORTED = "METHOD_NOT_SUPPORTED"
+    MODEL_LOADING = "MODEL_LOADING"
+    SERVER_OVERLOADED = "SERVER_OVERLOADED"
+    SERVER_DRAINING = "SERVER_DRAINING"
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE"
+    GENERATION_FAILED = "GENERATION_FAILED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field that breaks one rule."""
+
+    field: str
+    """The path as the caller wrote it, from the RPC's request message: ``chat.options.temperature``."""
+    description: str
+    """A sentence that says what is wrong and what would be right."""
+
+
+class PalaverError(Exception):
+    """A failure with a name. Its message goes to the caller as it is: it must hold no internals."""
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        violations: Sequence[FieldViolation] = (),
+        retry_after_seconds: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.violations = tuple(violations)
+        self.retry_after_seconds = retry_after_seconds
+        """Seconds after which another try may succeed; None where waiting does not help."""
+        self.metadata = dict(metadata or {})
+
+    def __repr__(self) -> str:
+        return f"PalaverError({self.reason}, {self.message!r})"
+
+
+def invalid_field(field: str, description: str, *, reason: Reason = Reason.INVALID_FIELD) -> PalaverError:
+    """Refuse one field of a request, by its path, with the sentence that explains it."""
+    return PalaverError(reason, f"{field}: {description}", violations=[FieldViolation(field, description)])

@@ -1,0 +1,57 @@
+"""The model that is served, and how far its loading has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, unique
+
+
+@unique
+class LoadPhase(Enum):
+    """The steps from a bound port to a model that answers, in their order."""
+
+    STARTING = "starting"
+    FETCHING = "fetching"
+    """Model files are fetched or checked."""
+    BUILDING = "building"
+    """The engine starts and loads the weights."""
+    WARMING_UP = "warming up"
+    """A first generation runs, so that no user pays for it."""
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProgress:
+    """How far a load has come."""
+
+    phase: LoadPhase
+    fraction: float
+    """0 to 1 over the whole load; an estimate that never goes back."""
+    detail: str = ""
+    """What is being done, for people. Holds no paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """What the model's own generation configuration says; None where it says nothing."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    max_output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """A model as clients see it."""
+
+    model_id: str
+    """The name that requests use, such as ``smollm2-135m-instruct`` or ``zai-org/GLM-4.5-Air``."""
+    context_length: int | None = None
+    """Prompt and output tokens together; None until loaded."""
+    architecture: str | None = None
+    """The model class, such as ``LlamaForCausalLM``; None until loaded."""
+    defaults: SamplingDefaults = field(default_factory=SamplingDefaults)

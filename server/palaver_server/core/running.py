@@ -1,0 +1,69 @@
+"""The calls that run at this moment, and how to end them all with one reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from palaver_server.core.errors import PalaverError
+
+
+@dataclass(eq=False, slots=True)
+class _RunningCall:
+    scope: asyncio.Timeout
+    error: PalaverError | None = None
+
+
+class RunningCalls:
+    """Knows every call in progress. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._calls: set[_RunningCall] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Count the body as a running call; ``end_all`` ends it from outside.
+
+        Raises:
+            PalaverError: the error given to ``end_all``, in the task that runs the body, at its next await.
+        """
+        # A timeout without a time is asyncio's own way to stop a body from outside and to tell that from a
+        # cancellation by the task's owner.
+        running = _RunningCall(asyncio.timeout(None))
+        self._calls.add(running)
+        self._idle.clear()
+        try:
+            async with running.scope:
+                yield
+        except TimeoutError:
+            if running.error is None:
+                raise
+            raise running.error from None
+        finally:
+            self._calls.discard(running)
+            if not self._calls:
+                self._idle.set()
+
+    async def wait_idle(self, seconds: float) -> bool:
+        """Wait until no call runs, at most so long; True if none does."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def end_all(self, error: PalaverError) -> None:
+        """End every running call with this error, as soon as its task runs again."""
+        now = asyncio.get_running_loop().time()
+        for running in self._calls:
+            if running.error is None:
+                running.error = error
+                running.scope.reschedule(now)

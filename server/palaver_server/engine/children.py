@@ -1,0 +1,83 @@
+"""What an engine's child processes do before and after vLLM's own work in them.
+
+multiprocessing unpickles a child's target before the target's arguments, and unpickling those imports vLLM, which takes
+seconds. A ``Target`` is therefore an object whose *unpickling* takes the child under guard, so that there is no moment
+in which a killed server leaves it behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from palaver_server.engine import log_relay, orphans
+from palaver_server.engine.environment import FOLDER_VARIABLE
+
+Main = Callable[..., NoReturn]
+
+
+class Target:
+    """A child process's target. In the child it becomes what ``enter`` returns, called as soon as it is unpickled."""
+
+    def __init__(self, enter: Callable[[], Main]) -> None:
+        self._enter = enter
+
+    def __reduce__(self) -> tuple[Callable[[], Main], tuple[()]]:
+        return self._enter, ()
+
+
+def enter_engine_core() -> Main:
+    """Begin an engine core: a process group of its own, the guard, the log."""
+    # A signal to the terminal's or the service's whole group must not reach the engine: it would end every request
+    # half-written. The server drains first and then ends the engine itself.
+    os.setpgid(0, 0)
+    _enter()
+    return run_engine_core
+
+
+def enter_worker() -> Main:
+    """Begin a worker; it stays in its engine core's process group."""
+    _enter()
+    return run_worker
+
+
+def run_engine_core(*args: Any, **kwargs: Any) -> NoReturn:
+    """Run vLLM's engine core, and end the process with it."""
+    from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415  # after the guard
+    from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415
+
+    WorkerProc.worker_main = Target(enter_worker)  # type: ignore[method-assign, assignment]
+    _run_to_the_end(EngineCoreProc.run_engine_core, args, kwargs)
+
+
+def run_worker(*args: Any, **kwargs: Any) -> NoReturn:
+    """Run vLLM's worker, and end the process with it."""
+    from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415  # after the guard
+
+    _run_to_the_end(WorkerProc.worker_main, args, kwargs)
+
+
+def _enter() -> None:
+    orphans.install()
+    if folder := os.environ.get(FOLDER_VARIABLE):
+        # The server keeps its own temporary folder; that of the engine's processes is the engine's.
+        os.environ["TMPDIR"] = folder
+    log_relay.install()
+
+
+def _run_to_the_end(main: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+    status = 1
+    try:
+        main(*args, **kwargs)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001, S110  # vLLM has logged it; a second trace would say nothing new
+        pass
+    finally:
+        # vLLM has released what it holds. Taking the interpreter apart, with torch in it, would cost three seconds of
+        # every stop and free nothing that the kernel does not.
+        logging.shutdown()
+        os._exit(status)

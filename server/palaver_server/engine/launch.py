@@ -1,0 +1,147 @@
+"""One start of an engine, from its folder to its running processes, and the end of all that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from palaver_server.core.engine import EngineStartError, ReportProgress
+from palaver_server.core.generation import GenerationOptions
+from palaver_server.engine import processes
+from palaver_server.engine.build_progress import BuildProgress, Step
+from palaver_server.engine.environment import make_engine_folder, remove_engine_folder, set_variables
+from palaver_server.engine.log_relay import LogRelay
+from palaver_server.engine.start_errors import ChildErrors, check_model_files, explain
+
+if TYPE_CHECKING:  # it imports vLLM, which takes seconds and belongs into the thread that builds
+    from palaver_server.engine.runtime import Runtime
+
+log = structlog.get_logger("palaver.engine")
+
+POLL_SECONDS = 0.1
+LAST_WORDS_SECONDS = 2.0
+"""For the log lines of processes that have ended."""
+KILLED_SECONDS = 5.0
+"""For the kernel to take apart processes that were killed; their memory may be large."""
+
+
+class Launch:
+    """Starts an engine in a thread, and ends it whatever state it is in."""
+
+    def __init__(self, model: str, model_id: str, flags: Sequence[str], defaults: GenerationOptions) -> None:
+        self._model = model
+        self._model_id = model_id
+        self._flags = flags
+        self._defaults = defaults
+        self._folder: Path | None = None
+        self._relay: LogRelay | None = None
+        self._building: asyncio.Future[Runtime] | None = None
+        self._leader_pids: set[int] = set()
+        self._is_stopping = threading.Event()
+
+    async def run(self, report: ReportProgress) -> Runtime:
+        """Build the engine. When cancelled, call ``stop``.
+
+        Raises:
+            EngineStartError: with one sentence about the cause.
+        """
+        is_local_model = check_model_files(self._model)
+        self._folder = make_engine_folder()
+        set_variables(self._folder, is_local_model=is_local_model)
+        progress, errors = BuildProgress(report), ChildErrors()
+        self._relay = LogRelay(self._folder, (progress.observe, errors.observe))
+        self._relay.start()
+        companions = [asyncio.create_task(progress.run()), asyncio.create_task(self._note_processes())]
+        self._building = asyncio.get_running_loop().run_in_executor(None, self._build, progress.reach)
+        try:
+            return await asyncio.shield(self._building)
+        except Exception as error:
+            if self._is_stopping.is_set():
+                raise _stopped() from error
+            await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
+            raise explain(error, errors.causes, self._model) from error
+        finally:
+            for companion in companions:
+                companion.cancel()
+            await asyncio.gather(*companions, return_exceptions=True)
+
+    def loaded(self) -> None:
+        """From here on, what the engine's processes say has its own weight in the log."""
+        if self._relay is not None:
+            self._relay.max_level = logging.CRITICAL
+
+    async def stop(self, seconds: float) -> None:
+        """End the build, the engine, each of its processes, its log and its folder.
+
+        Args:
+            seconds: what running processes get to end by themselves.
+        """
+        self._is_stopping.set()
+        if (runtime := await self._end_building()) is not None:
+            handlers = [task for task in (runtime.llm.output_handler,) if task is not None]
+            await asyncio.to_thread(runtime.llm.shutdown, timeout=seconds)
+            await asyncio.gather(*handlers, return_exceptions=True)
+        if self._leader_pids:
+            left = processes.members(self._leader_pids)
+            if runtime is not None:  # a worker may be a moment behind its engine core
+                left = await asyncio.to_thread(processes.wait_gone, left, LAST_WORDS_SECONDS)
+            processes.kill(left)
+            if left := await asyncio.to_thread(processes.wait_gone, left, KILLED_SECONDS):
+                log.error("engine processes do not end", pids=[process.pid for process in left])
+        if self._relay is not None:
+            await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
+            await asyncio.to_thread(self._relay.close)
+        if self._folder is not None:
+            await asyncio.to_thread(remove_engine_folder, self._folder)
+
+    def kill(self) -> None:
+        """End every process now, waiting for nothing."""
+        processes.kill(processes.members(self._leader_pids | processes.leaders()))
+        if self._folder is not None:
+            remove_engine_folder(self._folder)
+
+    def _build(self, reach: Callable[[Step], None]) -> Runtime:
+        def reach_unless_stopped(step: Step) -> None:
+            if self._is_stopping.is_set():
+                raise _stopped()
+            reach(step)
+
+        # "triton not found", printed past our logging on every machine without a GPU.
+        logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
+        from palaver_server.engine.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
+
+        return build(self._model, self._model_id, self._flags, self._defaults, reach_unless_stopped)
+
+    async def _note_processes(self) -> None:
+        """Remember who was started: when an engine core has died during the build, nobody else tells its workers."""
+        while True:
+            self._leader_pids |= processes.leaders()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _end_building(self) -> Runtime | None:
+        """Have the build end, and return what it has made all the same.
+
+        A thread cannot be interrupted. Without its processes vLLM gives the build up; before it has any, the next step
+        does not begin.
+        """
+        building = self._building
+        if building is None:
+            return None
+        while not building.done():
+            self._leader_pids |= processes.leaders()
+            processes.kill(processes.members(self._leader_pids))
+            await asyncio.wait({building}, timeout=POLL_SECONDS)
+        with suppress(Exception):  # the build's own failure is told where it was begun
+            return building.result()
+        return None
+
+
+def _stopped() -> EngineStartError:
+    return EngineStartError("The engine was stopped while it was starting.")

@@ -1,0 +1,76 @@
+"""How to sample, and how much: the request's options, the server's defaults, the model's own, in that order."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from vllm.config import ModelConfig
+from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
+from vllm.sampling_params import SamplingParams
+
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
+from palaver_server.core.generation import GenerationOptions, GenerationRequest
+from palaver_server.core.model import SamplingDefaults
+from palaver_server.engine.rendering import Rendered
+from palaver_server.engine.vllm_errors import translated
+
+
+class Sampling:
+    """Makes vLLM's sampling parameters for one model."""
+
+    def __init__(self, model: ModelConfig, defaults: GenerationOptions) -> None:
+        self._context_length = model.max_model_len
+        self._defaults = defaults
+        self._model_defaults = model.get_diff_sampling_param()
+        # As vLLM's server has it: a generation config that the operator wrote is a limit, the model's own a default.
+        self._output_limit: int | None = (
+            self._model_defaults.get("max_tokens")
+            if model.generation_config not in ("auto", "vllm")
+            else model.override_generation_config.get("max_new_tokens")
+        )
+
+    @property
+    def model_defaults(self) -> SamplingDefaults:
+        """What the model's generation config says."""
+        known = {field.name for field in fields(SamplingDefaults)}
+        said = {name: value for name, value in self._model_defaults.items() if name in known}
+        return SamplingDefaults(**said, max_output_tokens=self._model_defaults.get("max_tokens"))
+
+    def effective(self, request: GenerationRequest) -> GenerationOptions:
+        """Complete a request's options with the server's defaults.
+
+        Raises:
+            PalaverError: more output tokens are asked for than the model's context holds.
+        """
+        asked = request.options
+        if asked.max_output_tokens is not None and asked.max_output_tokens > self._context_length:
+            raise invalid_field(
+                f"{request.field_prefix}options.max_output_tokens",
+                f"must be at most {self._context_length}, the model's context length; it is {asked.max_output_tokens}",
+            )
+        unset = {field.name for field in fields(asked) if getattr(asked, field.name) in (None, ())}
+        return replace(asked, **{name: getattr(self._defaults, name) for name in unset})
+
+    def params(self, request: GenerationRequest, rendered: Rendered, options: GenerationOptions) -> SamplingParams:
+        """Make the parameters of a rendered request; its output is clamped to what the context leaves.
+
+        Raises:
+            PalaverError: the prompt leaves no room for a token, or a value is out of its range.
+        """
+        prompt_tokens = rendered.prompt_token_count
+        if prompt_tokens >= self._context_length:
+            raise self._prompt_too_long(prompt_tokens, request.field_prefix)
+        with translated(request.field_prefix):
+            max_tokens = get_max_tokens(
+                self._context_length, options.max_output_tokens, prompt_tokens, self._model_defaults, self._output_limit
+            )
+            return rendered.chat.to_sampling_params(max_tokens, self._model_defaults)
+
+    def _prompt_too_long(self, prompt_tokens: int, field_prefix: str) -> PalaverError:
+        return PalaverError(
+            Reason.PROMPT_TOO_LONG,
+            f"The conversation has {prompt_tokens} tokens; the model's context of {self._context_length} must hold it "
+            "and the answer. Send fewer or shorter messages.",
+            violations=[FieldViolation(f"{field_prefix}messages", f"{prompt_tokens} tokens are too many")],
+            metadata={"prompt_token_count": str(prompt_tokens), "context_length": str(self._context_length)},
+        )

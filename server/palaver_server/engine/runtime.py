@@ -1,0 +1,75 @@
+"""A running vLLM engine with all that is needed to ask it. Building takes long and blocks: it belongs into a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vllm.platforms import current_platform
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.core import EngineCoreProc
+
+from palaver_server.core.generation import GenerationOptions
+from palaver_server.core.model import ModelDescription
+from palaver_server.engine.build_progress import Step
+from palaver_server.engine.children import Target, enter_engine_core
+from palaver_server.engine.environment import unchanged
+from palaver_server.engine.generations import Generations
+from palaver_server.engine.kv_room import give_cpu_kv_cache_room
+from palaver_server.engine.params import Sampling
+from palaver_server.engine.rendering import Rendering
+from palaver_server.engine.vllm_args import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What a load makes."""
+
+    llm: AsyncLLM
+    rendering: Rendering
+    sampling: Sampling
+    generations: Generations
+    description: ModelDescription
+
+
+def build(
+    model: str, model_id: str, flags: Sequence[str], defaults: GenerationOptions, reach: Callable[[Step], None]
+) -> Runtime:
+    """Start the engine's processes and load the weights. Blocks for seconds to minutes.
+
+    Args:
+        model: what vLLM loads.
+        model_id: the name that requests use.
+        flags: vLLM's engine arguments.
+        defaults: the server's sampling defaults.
+        reach: is told each step that begins; an exception from it ends the build.
+    """
+    reach(Step.CONFIGURATION)
+    arguments = parse(model, model_id, flags)
+    # What vLLM sets for its workers' allocator and threads would go to every other child of this process, too.
+    with unchanged("LD_PRELOAD"):
+        # The batch sizes of vLLM's own server, rather than those of its offline use.
+        config = arguments.engine.create_engine_config(UsageContext.OPENAI_API_SERVER)
+        if current_platform.is_cpu():
+            give_cpu_kv_cache_room(config)
+        reach(Step.ENGINE_CORE)
+        EngineCoreProc.run_engine_core = Target(enter_engine_core)  # type: ignore[method-assign, assignment]
+        llm = AsyncLLM.from_vllm_config(
+            config,
+            usage_context=UsageContext.OPENAI_API_SERVER,
+            enable_log_requests=arguments.engine.enable_log_requests,
+            aggregate_engine_logging=arguments.engine.aggregate_engine_logging,
+            disable_log_stats=arguments.engine.disable_log_stats,
+        )
+    rendering = Rendering(llm, arguments)
+    rendering.warm_up()
+    sampling = Sampling(llm.model_config, defaults)
+    description = ModelDescription(
+        model_id,
+        # The engine may have fitted it to the memory that there is.
+        context_length=llm.model_config.max_model_len,
+        architecture=llm.model_config.architecture,
+        defaults=sampling.model_defaults,
+    )
+    return Runtime(llm, rendering, sampling, Generations(llm), description)

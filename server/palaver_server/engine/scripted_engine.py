@@ -1,0 +1,236 @@
+"""An engine without a model: it repeats what the user said, a word a token, as fast as it is told to.
+
+It serves demonstrations, tests and load tests of everything but the model, through the same path as a real one. It is
+deterministic: its answer is the one likeliest answer, which is what a model gives at temperature 0, so sampling options
+and the seed are taken and change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator
+
+from palaver_server.core.chat import RESTART_RETRY_SECONDS
+from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
+from palaver_server.core.generation import Event, FinishReason, GenerationRequest, Started
+from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
+from palaver_server.engine.scripted_answer import ScriptedAnswer, ScriptedPrompt
+from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted_words import count_prompt_tokens, last_user_text
+
+LOAD_STEPS = 20
+"""Reports of progress during a load."""
+WARM_UP_FRACTION = 0.9
+"""The part of the load after which warming up begins."""
+TOKENS_PER_TURN = 16
+"""Tokens that a call writes before it lets others run."""
+MAX_MERGED_TOKENS = 256
+"""Tokens of one delta at most, however late the reader is."""
+
+
+class ScriptedEngine:
+    """Implements ``core.engine.Engine``. Belongs to one event loop.
+
+    With an interval, tokens are due at fixed times from the call's beginning, whoever reads: a reader who comes late
+    gets all that are due in one delta, as with vLLM. Without one, a token is written when it is asked for, one a delta.
+    Nothing is written ahead of the reader.
+
+    An answer that says all it has to say ends with ``STOP``, also where its length is exactly the most allowed; the end
+    itself costs no token. What was written and became part of a stop sequence counts as output.
+    """
+
+    def __init__(self, behaviour: ScriptedBehaviour | None = None, *, model_id: str = "scripted") -> None:
+        self._behaviour = behaviour or ScriptedBehaviour()
+        self._description = ModelDescription(model_id)
+        self._is_loaded = False
+        self._running_count = 0
+        self._pauses: set[asyncio.Future[None]] = set()
+        self._end: str | None = None
+        self._has_died = asyncio.Event()
+
+    @property
+    def description(self) -> ModelDescription:
+        """The model."""
+        return self._description
+
+    @property
+    def running_count(self) -> int:
+        """Answers that are being written."""
+        return self._running_count
+
+    async def load(self, report: ReportProgress) -> None:
+        """Take the script's time, as if there were a model to load.
+
+        Raises:
+            EngineStartError: the script says so.
+        """
+        script = self._behaviour
+        report(LoadProgress(LoadPhase.BUILDING, 0.0))
+        if script.load_seconds > 0:
+            for step in range(1, LOAD_STEPS + 1):
+                await asyncio.sleep(script.load_seconds / LOAD_STEPS)
+                fraction = step / LOAD_STEPS
+                phase = LoadPhase.WARMING_UP if fraction >= WARM_UP_FRACTION else LoadPhase.BUILDING
+                report(LoadProgress(phase, fraction))
+        if script.load_error is not None:
+            raise EngineStartError(script.load_error)
+        self._description = ModelDescription(
+            self._description.model_id, context_length=script.context_length, architecture=type(self).__name__
+        )
+        self._is_loaded = True
+
+    async def count_tokens(self, request: GenerationRequest) -> int:
+        """Count the words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message."""
+        return count_prompt_tokens(request.messages)
+
+    async def prepare(self, request: GenerationRequest) -> ScriptedPrompt:
+        """Count and check.
+
+        Raises:
+            PalaverError: the prompt leaves no room for a token; more output is asked for than the context is long; the
+                engine is not loaded or has ended.
+        """
+        self._check_alive()
+        options, context = request.options, self._behaviour.context_length
+        if options.max_output_tokens is not None and options.max_output_tokens > context:
+            raise invalid_field(
+                f"{request.field_prefix}options.max_output_tokens",
+                f"must be at most {context}, the model's context length; it is {options.max_output_tokens}",
+            )
+        prompt_tokens = count_prompt_tokens(request.messages)
+        room = context - prompt_tokens
+        if room < 1:
+            raise PalaverError(
+                Reason.PROMPT_TOO_LONG,
+                f"The conversation has {prompt_tokens} tokens; the model's context of {context} must hold it and the "
+                "answer. Send fewer or shorter messages.",
+                violations=[FieldViolation(f"{request.field_prefix}messages", f"{prompt_tokens} tokens are too many")],
+                metadata={"prompt_token_count": str(prompt_tokens), "context_length": str(context)},
+            )
+        return ScriptedPrompt(
+            prompt_token_count=prompt_tokens,
+            max_output_tokens=min(options.max_output_tokens or room, room),
+            text=last_user_text(request.messages),
+            tokens=self._behaviour.tokens,
+            stop_sequences=options.stop_sequences,
+            time_limit_seconds=math.inf if options.time_limit_seconds is None else options.time_limit_seconds,
+            is_streamed=request.is_streamed,
+        )
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Write the answer.
+
+        Raises:
+            PalaverError: ``GENERATION_FAILED`` or ``ENGINE_UNAVAILABLE``, where the script says so; the latter also
+                when the engine is shut down meanwhile.
+        """
+        if not isinstance(prompt, ScriptedPrompt):
+            raise TypeError(f"A scripted engine cannot answer a {type(prompt).__name__}.")
+        self._check_alive()
+        self._running_count += 1
+        try:
+            answer = ScriptedAnswer(prompt, asyncio.get_running_loop().time())
+            yield Started(prompt.prompt_token_count, prompt.max_output_tokens)
+            reason = None
+            while reason is None:
+                reason = await self._advance(answer)
+                if reason is None and prompt.is_streamed and (delta := answer.take()):
+                    yield delta
+            if delta := answer.take_last():
+                yield delta
+            yield answer.finish(reason)
+        finally:
+            self._running_count -= 1
+
+    async def wait_failed(self) -> str:
+        """Return when the script has made the engine die; being shut down is no failure."""
+        await self._has_died.wait()
+        return self._end or ""
+
+    async def shutdown(self) -> None:
+        """End all answers with ``ENGINE_UNAVAILABLE``. Harmless when called twice or before ``load``."""
+        self._stop("The scripted engine was shut down.")
+
+    def kill(self) -> None:
+        """Do as ``shutdown``; a scripted engine has no process of its own."""
+        self._stop("The scripted engine was killed.")
+
+    async def _advance(self, answer: ScriptedAnswer) -> FinishReason | None:
+        """Wait for the next token and write it, and with it all that are due; give the reason if the answer is over."""
+        now = asyncio.get_running_loop().time
+        interval = self._behaviour.interval_seconds
+        for written in range(MAX_MERGED_TOKENS if interval else 1):
+            self._check_alive()
+            due, is_struck = self._due(answer, now()), self._is_struck(answer.token_count)
+            if written and (is_struck or due > now()):
+                return None  # the reader gets what there is before the wait
+            if is_struck:
+                await self._strike(answer)
+                return FinishReason.TIME_LIMIT
+            if (reason := answer.reason_to_end()) is not None:
+                return reason
+            await self._pause_until(min(due, answer.deadline))
+            if due >= answer.deadline:
+                return FinishReason.TIME_LIMIT
+            answer.write(now())
+        if interval or answer.token_count % TOKENS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        return None
+
+    def _due(self, answer: ScriptedAnswer, now: float) -> float:
+        """When the answer's next token comes, in the loop's time."""
+        first = answer.began + self._behaviour.first_seconds
+        if self._behaviour.interval_seconds:
+            return first + answer.token_count * self._behaviour.interval_seconds
+        return max(first, now)
+
+    def _is_struck(self, token_count: int) -> bool:
+        script = self._behaviour
+        return token_count in (script.fail_after_tokens, script.hang_after_tokens, script.die_after_tokens)
+
+    async def _strike(self, answer: ScriptedAnswer) -> None:
+        """Let the fault happen; returns from a hang alone, when the answer's time limit passes."""
+        count = answer.token_count
+        if count == self._behaviour.die_after_tokens:
+            self._stop(f"The scripted engine died after {count} tokens of an answer, as its script says.")
+            self._has_died.set()
+            self._check_alive()
+        if count == self._behaviour.fail_after_tokens:
+            raise PalaverError(Reason.GENERATION_FAILED, f"The engine gave the answer up after {count} tokens.")
+        await self._pause_until(answer.deadline)
+
+    async def _pause_until(self, due: float) -> None:
+        """Wait, for ever if need be; the engine's end wakes everybody."""
+        loop = asyncio.get_running_loop()
+        if due <= loop.time():
+            return
+        pause: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_at(due, _wake, pause) if due < math.inf else None
+        self._pauses.add(pause)
+        try:
+            await pause
+        finally:
+            self._pauses.discard(pause)
+            if timer is not None:
+                timer.cancel()
+        self._check_alive()
+
+    def _stop(self, sentence: str) -> None:
+        self._end = self._end or sentence
+        for pause in self._pauses:
+            _wake(pause)
+
+    def _check_alive(self) -> None:
+        if self._end is not None or not self._is_loaded:
+            raise PalaverError(
+                Reason.ENGINE_UNAVAILABLE,
+                "The engine is not running. Try again after the time given.",
+                retry_after_seconds=RESTART_RETRY_SECONDS,
+            )
+
+
+def _wake(pause: asyncio.Future[None]) -> None:
+    if not pause.done():
+        pause.set_result(None)

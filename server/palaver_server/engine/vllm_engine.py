@@ -1,0 +1,195 @@
+"""Answers conversations with a model that vLLM runs for this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
+
+from palaver_server.core.conversation import Message, Role, TextPart
+from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
+from palaver_server.core.errors import PalaverError, Reason
+from palaver_server.core.generation import Event, GenerationOptions, GenerationRequest
+from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
+from palaver_server.engine.build_progress import BUILT_FRACTION
+from palaver_server.engine.launch import Launch
+from palaver_server.engine.vllm_prompt import VllmPrompt
+
+if TYPE_CHECKING:  # it imports vLLM, which takes seconds
+    from palaver_server.engine.runtime import Runtime
+
+WARM_UP_SECONDS = 300.0
+"""A first generation compiles kernels on some GPUs; an engine that has not answered by then will not."""
+STOP_SECONDS = 20.0
+"""For the engine's processes to let go of memory and devices by themselves; they take one or two."""
+
+_WARM_UP = GenerationRequest(
+    request_id="warm-up",
+    model="",
+    messages=(Message(Role.USER, (TextPart("Hello!"),)),),
+    options=GenerationOptions(max_output_tokens=2),
+    is_streamed=True,
+)
+
+
+class VllmEngine:
+    """Implements ``core.engine.Engine``. Belongs to one event loop; a process has one at a time.
+
+    Args:
+        model: what vLLM loads: a model's folder, or its name on the Hugging Face Hub.
+        model_id: the name that requests use.
+        flags: vLLM's engine arguments as on its command line, such as ``["--max-model-len", "4096"]``. ``load`` checks
+            them, as vLLM's parser comes with vLLM.
+        defaults: what a request that leaves an option unset gets, before the model's own generation config is asked.
+        warm_up_seconds: time limit of the first generation.
+        stop_seconds: what ``shutdown`` gives the engine's processes before it ends them by force.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        model_id: str,
+        flags: Sequence[str] = (),
+        defaults: GenerationOptions | None = None,
+        warm_up_seconds: float = WARM_UP_SECONDS,
+        stop_seconds: float = STOP_SECONDS,
+    ) -> None:
+        self._launch = Launch(model, model_id, tuple(flags), defaults or GenerationOptions())
+        self._description = ModelDescription(model_id)
+        self._warm_up_seconds = warm_up_seconds
+        self._stop_seconds = stop_seconds
+        self._has_begun = False
+        self._runtime: Runtime | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._failure = ""
+        self._has_failed = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ending else "loaded" if self._runtime else "loading" if self._has_begun else "new"
+        return f"VllmEngine({self._description.model_id!r}, {state})"
+
+    @property
+    def description(self) -> ModelDescription:
+        """The model; its context length, architecture and own sampling defaults are known once it is loaded."""
+        return self._description
+
+    @property
+    def running_count(self) -> int:
+        """Requests that vLLM holds, waiting ones included."""
+        return self._runtime.generations.running_count if self._runtime else 0
+
+    async def load(self, report: ReportProgress) -> None:
+        """Start the engine's processes, load the weights, and generate for the first time.
+
+        vLLM is imported and built in a thread, so the event loop stays responsive.
+
+        Raises:
+            EngineStartError: with one sentence about the cause; nothing of the engine is left then, nor when the load
+                is cancelled.
+        """
+        if self._has_begun:
+            raise RuntimeError("an engine is loaded once")
+        self._has_begun = True
+        try:
+            runtime = await self._launch.run(report)
+            self._description = runtime.description
+            report(LoadProgress(LoadPhase.WARMING_UP, BUILT_FRACTION, "generating for the first time"))
+            self._runtime = runtime
+            self._watch = asyncio.create_task(self._watch_failure(runtime), name="engine failure watch")
+            await self._warm_up()
+        except BaseException:
+            await self.shutdown()
+            raise
+        self._launch.loaded()
+
+    async def count_tokens(self, request: GenerationRequest) -> int:
+        """Count the tokens of the rendered conversation, however long it is.
+
+        Raises:
+            PalaverError: the model's chat template refuses the messages.
+        """
+        rendered = await self._loaded().rendering.render(request, GenerationOptions())
+        return rendered.prompt_token_count
+
+    async def prepare(self, request: GenerationRequest) -> VllmPrompt:
+        """Render, count and check. A request's time limit counts from here.
+
+        Raises:
+            PalaverError: the conversation does not fit the context, or a field does not fit the model.
+        """
+        runtime, began = self._loaded(), asyncio.get_running_loop().time()
+        options = runtime.sampling.effective(request)
+        rendered = await runtime.rendering.render(request, options)
+        params = runtime.sampling.params(request, rendered, options)
+        limit = options.time_limit_seconds
+        return VllmPrompt(
+            request_id=request.request_id,
+            field_prefix=request.field_prefix,
+            engine_input=rendered.engine_input,
+            params=params,
+            prompt_token_count=rendered.prompt_token_count,
+            max_output_tokens=params.max_tokens or 0,
+            ends_at=None if limit is None else began + limit,
+        )
+
+    def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
+        """Answer: one ``Started``, deltas, one ``Finished``. Closing the generator frees the engine at once.
+
+        Raises:
+            PalaverError: the engine has died, or failed on this request.
+        """
+        if not isinstance(prompt, VllmPrompt):
+            raise TypeError(f"a prompt of another engine: {type(prompt).__name__}")
+        return self._loaded().generations.run(prompt)
+
+    async def wait_failed(self) -> str:
+        """Return when the engine has died by itself, with a sentence about it."""
+        await self._has_failed.wait()
+        return self._failure
+
+    async def shutdown(self) -> None:
+        """End the engine and every process of it, also one that is still loading. A second call waits for the first."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(), name="engine shutdown")
+        await asyncio.shield(self._ending)
+
+    def kill(self) -> None:
+        """End every process of the engine now, for a process that is about to exit itself."""
+        self._launch.kill()
+
+    def _loaded(self) -> Runtime:
+        if self._runtime is None:
+            raise PalaverError(Reason.ENGINE_UNAVAILABLE, "The engine is not running.")
+        return self._runtime
+
+    async def _warm_up(self) -> None:
+        """Generate once. It also starts vLLM's reader of outputs, which must be in this event loop.
+
+        An engine may hang in its first step, and one that dies at this moment leaves the request waiting.
+        """
+        try:
+            async with asyncio.timeout(self._warm_up_seconds):
+                async for _ in self.generate(await self.prepare(_WARM_UP)):
+                    pass
+        except TimeoutError:
+            raise EngineStartError(
+                f"The model is loaded, but a first answer of two tokens did not come within {self._warm_up_seconds:g} "
+                "seconds."
+            ) from None
+        except PalaverError as error:
+            raise EngineStartError(f"The model is loaded, but a first answer failed: {error.message}") from error
+
+    async def _watch_failure(self, runtime: Runtime) -> None:
+        from palaver_server.engine.failure_watch import wait_errored  # noqa: PLC0415  # imports vLLM, which is there now
+
+        self._failure = await wait_errored(runtime.llm, then=runtime.generations.fail)
+        self._has_failed.set()
+
+    async def _end(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        self._runtime = None
+        await self._launch.stop(self._stop_seconds)

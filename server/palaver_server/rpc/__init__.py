@@ -1,0 +1,1 @@
+"""The gRPC edge: decodes, calls the domain, encodes. An RPC method translates; it does not think."""

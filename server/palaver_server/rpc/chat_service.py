@@ -1,0 +1,112 @@
+"""``palaver.v1.ChatService``: decode, call, encode."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
+
+from palaver_server.core.chat import Chat
+from palaver_server.core.generation import Delta, Finished, GenerationRequest, Started
+from palaver_server.rpc import codec
+from palaver_server.rpc.call import Call, current_call
+from palaver_server.rpc.validation import check
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
+    """Answers conversations through ``core.chat``."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    async def Chat(  # noqa: N802  # the contract's name
+        self, request: chat_service_pb2.ChatRequest, context: Context
+    ) -> chat_service_pb2.ChatResponse:
+        """Answer in one piece."""
+        check(request)
+        call = current_call.get()
+        generation = codec.request_from_proto(
+            request, request_id=call.request_id, is_streamed=False, field_prefix=""
+        )
+        texts: dict[int, str] = {}
+        async with self._chat.answer(generation) as events:
+            create_time = codec.timestamp_now()
+            async for event in events:
+                if isinstance(event, Delta):
+                    texts[event.choice_index] = texts.get(event.choice_index, "") + event.text
+                elif isinstance(event, Started):
+                    started = event
+                else:
+                    finished = event
+        _note(call, generation, finished)
+        return codec.answer_to_proto(
+            started,
+            texts,
+            finished,
+            answer_id=f"chat-{call.request_id}",
+            model=self._chat.model.model_id,
+            create_time=create_time,
+        )
+
+    async def StreamChat(  # type: ignore[override]  # noqa: N802  # writes instead of yielding, as grpc.aio allows
+        self, request: chat_service_pb2.StreamChatRequest, context: Context
+    ) -> None:
+        """Answer piece by piece. Writes to the context: that waits while the reader is slow, and costs the least."""
+        check(request)
+        call = current_call.get()
+        generation = codec.request_from_proto(
+            request.chat, request_id=call.request_id, is_streamed=True, field_prefix="chat."
+        )
+        write, to_proto = context.write, codec.delta_to_proto
+        sequence_number = 0
+        async with self._chat.answer(generation) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    if sequence_number == 0:
+                        call.notes["first_delta_ms"] = round((time.monotonic() - call.began) * 1000, 3)
+                    await write(to_proto(event, sequence_number))
+                    sequence_number += 1
+                elif isinstance(event, Started):
+                    await write(
+                        codec.started_to_proto(
+                            event,
+                            answer_id=f"chat-{call.request_id}",
+                            model=self._chat.model.model_id,
+                            create_time=codec.timestamp_now(),
+                        )
+                    )
+                else:
+                    _note(call, generation, event)
+                    await write(codec.finished_to_proto(event))
+
+    async def CountTokens(  # noqa: N802  # the contract's name
+        self, request: chat_service_pb2.CountTokensRequest, context: Context
+    ) -> chat_service_pb2.CountTokensResponse:
+        """Count a conversation's tokens."""
+        check(request)
+        generation = codec.request_from_proto(
+            request.chat, request_id=current_call.get().request_id, is_streamed=False, field_prefix="chat."
+        )
+        count = await self._chat.count_tokens(generation)
+        context_length = self._chat.model.context_length or 0
+        room = max(context_length - count, 0)
+        return chat_service_pb2.CountTokensResponse(
+            model=self._chat.model.model_id,
+            prompt_token_count=count,
+            context_length=context_length,
+            max_output_tokens=min(generation.options.max_output_tokens or room, room),
+        )
+
+
+def _note(call: Call, generation: GenerationRequest, finished: Finished) -> None:
+    """Figures for the access log."""
+    call.notes.update(
+        prompt_tokens=finished.usage.prompt_token_count,
+        output_tokens=finished.usage.output_token_count,
+        cached_tokens=finished.usage.cached_prompt_token_count,
+        finish_reason=",".join(end.finish_reason.value for end in finished.choices),
+    )

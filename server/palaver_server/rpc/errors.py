@@ -1,0 +1,86 @@
+"""The one table from a reason to the statuses of every protocol, and the error details that go with it.
+
+Error model: ``google.rpc.Status`` with ``ErrorInfo`` always, ``BadRequest`` where fields are to blame, ``RetryInfo``
+where waiting helps, ``QuotaFailure`` for limits (https://google.aip.dev/193).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from palaver_server.core.errors import PalaverError, Reason
+
+DOMAIN = "palaver.v1"
+STATUS_DETAILS_KEY = "grpc-status-details-bin"
+"""Where gRPC carries a serialized ``google.rpc.Status``; it must agree with the call's own code and message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statuses:
+    """How one reason is said in each protocol."""
+
+    code: grpc.StatusCode
+    http_status: int
+    """What the transcoding edge makes of ``code``."""
+    openai_type: str
+    openai_code: str | None
+
+
+_C = grpc.StatusCode
+TABLE: Mapping[Reason, Statuses] = {
+    Reason.INVALID_FIELD: Statuses(_C.INVALID_ARGUMENT, 400, "invalid_request_error", "invalid_value"),
+    Reason.FIELD_NOT_SUPPORTED: Statuses(_C.INVALID_ARGUMENT, 400, "invalid_request_error", "unsupported_parameter"),
+    Reason.MALFORMED_REQUEST: Statuses(_C.INVALID_ARGUMENT, 400, "invalid_request_error", "malformed_request"),
+    Reason.PROMPT_TOO_LONG: Statuses(_C.INVALID_ARGUMENT, 400, "invalid_request_error", "context_length_exceeded"),
+    Reason.MODEL_NOT_FOUND: Statuses(_C.NOT_FOUND, 404, "invalid_request_error", "model_not_found"),
+    Reason.METHOD_NOT_FOUND: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unknown_url"),
+    Reason.METHOD_NOT_SUPPORTED: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unsupported_method"),
+    Reason.MODEL_LOADING: Statuses(_C.UNAVAILABLE, 503, "server_error", "model_loading"),
+    Reason.SERVER_OVERLOADED: Statuses(_C.RESOURCE_EXHAUSTED, 429, "server_error", "server_overloaded"),
+    Reason.SERVER_DRAINING: Statuses(_C.UNAVAILABLE, 503, "server_error", "server_draining"),
+    Reason.ENGINE_UNAVAILABLE: Statuses(_C.UNAVAILABLE, 503, "server_error", "engine_unavailable"),
+    Reason.GENERATION_FAILED: Statuses(_C.INTERNAL, 500, "server_error", "generation_failed"),
+    Reason.DEADLINE_EXCEEDED: Statuses(_C.DEADLINE_EXCEEDED, 504, "server_error", "deadline_exceeded"),
+    Reason.CANCELLED: Statuses(_C.CANCELLED, 499, "server_error", "cancelled"),
+    Reason.INTERNAL: Statuses(_C.INTERNAL, 500, "server_error", "internal_error"),
+}
+"""Every reason stands here; a test sees to it."""
+
+
+def status_from_error(error: PalaverError, request_id: str) -> status_pb2.Status:
+    """The whole ``google.rpc.Status`` of an error, with the request id in its ``ErrorInfo``."""
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=DOMAIN, metadata={**error.metadata, "request_id": request_id}
+    )
+    details = [_packed(info)]
+    if error.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=violation.description, reason=error.reason
+            )
+            for violation in error.violations
+        ]
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=violations)))
+    if error.retry_after_seconds is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(round(error.retry_after_seconds * 1000) * 1_000_000)
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
+    number: int = TABLE[error.reason].code.value[0]
+    return status_pb2.Status(code=number, message=error.message, details=details)
+
+
+def trailing_metadata(error: PalaverError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
+    """What an error adds to a call's trailers: its details and the request id."""
+    status = status_from_error(error, request_id)
+    return (STATUS_DETAILS_KEY, status.SerializeToString()), ("x-request-id", request_id)
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,164 @@
+"""Around every call: its id, its access-log line, and the one place where an exception becomes a status."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import structlog
+
+from palaver_server.core.errors import PalaverError, Reason
+from palaver_server.rpc.call import REQUEST_ID_KEY, Call, current_call, request_id_from
+from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
+from palaver_server.rpc.errors import TABLE, trailing_metadata
+
+log = structlog.get_logger("palaver.access")
+
+# grpcio's published types describe the threaded API here; the asyncio one is the same by shape alone.
+Handler = Any
+Context = Any
+
+QUIET_SERVICES = ("/grpc.health.", "/grpc.reflection.")
+"""Probes come every few seconds: their lines are written at debug level."""
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each method's handler once; a call then costs one context variable and one log line, a message nothing."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Return the wrapped handler of a method; an unknown one gets a handler that says so."""
+        method = handler_call_details.method
+        if (wrapped := self._wrapped.get(method)) is not None:
+            return wrapped
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return _unknown_method(method)
+        wrapped = self._wrapped[method] = _wrap(handler, method)
+        return wrapped
+
+
+def _wrap(handler: Handler, method: str) -> Handler:
+    deserializer = lenient_deserializer(handler.request_deserializer)
+    serializer = handler.response_serializer
+    if handler.request_streaming:
+        answer_both = handler.stream_stream
+
+        async def stream_stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            async with _call(method, context):
+                async for response in answer_both(requests, context):
+                    yield response
+
+        return grpc.stream_stream_rpc_method_handler(stream_stream, deserializer, serializer)
+    if not handler.response_streaming:
+        answer_one = handler.unary_unary
+
+        async def unary_unary(request: Any, context: Context) -> Any:
+            async with _call(method, context):
+                raise_if_malformed(request)
+                return await answer_one(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(unary_unary, deserializer, serializer)
+    answer_many = handler.unary_stream
+    if inspect.isasyncgenfunction(answer_many):
+
+        async def unary_generator(request: Any, context: Context) -> AsyncIterator[Any]:
+            async with _call(method, context):
+                raise_if_malformed(request)
+                async for response in answer_many(request, context):
+                    yield response
+
+        return grpc.unary_stream_rpc_method_handler(unary_generator, deserializer, serializer)
+
+    # A handler that writes to its context pays nothing here for each message: the token path is written so.
+    async def unary_writer(request: Any, context: Context) -> None:
+        async with _call(method, context):
+            raise_if_malformed(request)
+            await answer_many(request, context)
+
+    return grpc.unary_stream_rpc_method_handler(unary_writer, deserializer, serializer)
+
+
+def _unknown_method(method: str) -> Handler:
+    async def refuse(_requests: AsyncIterator[bytes], context: Context) -> None:
+        async with _call(method, context):
+            raise PalaverError(
+                Reason.METHOD_NOT_FOUND, "There is no such method; server reflection lists those that exist."
+            )
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+@asynccontextmanager
+async def _call(method: str, context: Context) -> AsyncIterator[None]:
+    metadata = dict(context.invocation_metadata() or ())
+    call = Call(method, request_id_from(metadata.get(REQUEST_ID_KEY)), context.peer())
+    token = current_call.set(call)
+    structlog.contextvars.bind_contextvars(request_id=call.request_id)
+    context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+    code, reason = grpc.StatusCode.OK, None
+    try:
+        yield
+        code = _code_at_end(context)
+    except PalaverError as error:
+        code, reason = TABLE[error.reason].code, error.reason
+        await context.abort(code, error.message, trailing_metadata(error, call.request_id))
+    except grpc.aio.AbortError:
+        code = _code_of(context)
+        raise
+    except (asyncio.CancelledError, GeneratorExit):
+        code, reason = _ended_by_caller(context)
+        raise
+    except Exception:
+        code, reason = grpc.StatusCode.INTERNAL, Reason.INTERNAL
+        log.exception("a handler failed", method=method)
+        unknown = PalaverError(reason, "An internal error happened; the server's log tells more under the request id.")
+        await context.abort(code, unknown.message, trailing_metadata(unknown, call.request_id))
+    finally:
+        _write_access_line(call, code, reason)
+        structlog.contextvars.clear_contextvars()
+        current_call.reset(token)
+
+
+def _code_at_end(context: Context) -> grpc.StatusCode:
+    """The code of a handler that returned: grpcio starts with UNKNOWN and makes it OK after us, unless it was set."""
+    code = _code_of(context)
+    return grpc.StatusCode.OK if code is grpc.StatusCode.UNKNOWN else code
+
+
+def _code_of(context: Context) -> grpc.StatusCode:
+    code = context.code()  # a number where grpcio set it, a member where a servicer did
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return next((known for known in grpc.StatusCode if known.value[0] == code), grpc.StatusCode.UNKNOWN)
+
+
+def _ended_by_caller(context: Context) -> tuple[grpc.StatusCode, Reason]:
+    remaining = context.time_remaining()
+    if remaining is not None and remaining <= 0:
+        return grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED, Reason.CANCELLED
+
+
+def _write_access_line(call: Call, code: grpc.StatusCode, reason: Reason | None) -> None:
+    write = log.debug if call.method.startswith(QUIET_SERVICES) else log.info
+    write(
+        "call",
+        method=call.method,
+        code=code.name,
+        peer=call.peer,
+        duration_ms=round((time.monotonic() - call.began) * 1000, 3),
+        **({"reason": reason.value} if reason else {}),
+        **call.notes,
+    )

@@ -1,0 +1,71 @@
+"""Puts the services behind one listener, and starts and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from grpc_health.v1 import health_pb2_grpc
+from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_service_pb2_grpc
+
+from palaver_server.core.chat import Chat
+from palaver_server.core.loading import Loading
+from palaver_server.core.readiness import Readiness
+from palaver_server.rpc.chat_service import ChatService
+from palaver_server.rpc.health import HealthServicer
+from palaver_server.rpc.interceptor import CallInterceptor
+from palaver_server.rpc.listener import bind
+from palaver_server.rpc.model_service import ModelService
+from palaver_server.rpc.openai_service import OpenAIService
+from palaver_server.rpc.reflection import ReflectionServicer
+from palaver_server.rpc.tls import TlsFiles
+from palaver_server.rpc.transport import ServerLimits, new_server
+from palaver_server.rpc.validation import warm_up
+
+SERVICES = ("palaver.v1.ChatService", "palaver.v1.ModelService", "palaver.v1.OpenAIService")
+HEALTH = "grpc.health.v1.Health"
+STOP_SECONDS = 0.5
+"""What calls that were ended may take to send their status before the connections close."""
+
+
+class RpcServer:
+    """The API port: palaver's services, health and reflection. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        readiness: Readiness,
+        loading: Loading,
+        *,
+        limits: ServerLimits,
+        tls: TlsFiles | None,
+        max_health_watches: int,
+    ) -> None:
+        self._tls = tls
+        self._server = new_server(limits, [CallInterceptor()])
+        self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
+        self._reflection = ReflectionServicer((*SERVICES, HEALTH))
+        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(chat), self._server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(chat, readiness, loading), self._server
+        )
+        openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIService(), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._reflection.add_to(self._server)
+
+    async def start(self, listen: str) -> str:
+        """Bind and answer; give the address as clients write it.
+
+        Raises:
+            ListenError: the address cannot be bound.
+        """
+        warm_up()
+        address = bind(self._server, listen, self._tls)
+        await self._server.start()
+        return address
+
+    async def stop(self) -> None:
+        """End watches and reflection streams, then close the port."""
+        self._health.close()
+        self._reflection.close()
+        await self._server.stop(STOP_SECONDS)
+        await asyncio.sleep(0)  # cancelled handlers run to their end

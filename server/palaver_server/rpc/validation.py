@@ -1,0 +1,54 @@
+"""Runs the rules that are written in the protos, and says what broke them by the path that the caller wrote."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from palaver.v1 import chat_service_pb2, model_service_pb2
+from protovalidate import Validator, Violation
+
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason
+from palaver_server.rpc.support import refuse_unsupported
+
+MAX_REPORTED = 16
+"""Violations told of one request; more help nobody."""
+
+_validator = Validator()
+
+
+def check(request: Message) -> None:
+    """Refuse what the server does not do, then what the contract does not allow.
+
+    Raises:
+        PalaverError: ``FIELD_NOT_SUPPORTED`` or ``INVALID_FIELD``, with the path of each field.
+    """
+    refuse_unsupported(request)
+    violations = [_translated(violation) for violation in _validator.collect_violations(request)[:MAX_REPORTED]]
+    if violations:
+        first = violations[0]
+        raise PalaverError(Reason.INVALID_FIELD, f"{first.field}: {first.description}", violations=violations)
+
+
+def _translated(violation: Violation) -> FieldViolation:
+    path = ""
+    for element in violation.proto.field.elements if violation.proto.field else ():
+        path += f".{element.field_name}" if path else element.field_name
+        subscript = element.subscript
+        if subscript is not None:
+            path += f"[{subscript.value}]"
+    # A rule about several fields of a message carries the message's path; its id begins with the field to blame.
+    blamed, dot, _ = violation.proto.rule_id.partition(".")
+    if violation.proto.rule is None and dot:
+        path = f"{path}.{blamed}" if path else blamed
+    return FieldViolation(path, violation.proto.message)
+
+
+def warm_up() -> None:
+    """Compile the contract's rules now, tens of milliseconds, so that the first caller does not wait for it."""
+    for message in (
+        chat_service_pb2.ChatRequest(),
+        chat_service_pb2.StreamChatRequest(),
+        chat_service_pb2.CountTokensRequest(),
+        model_service_pb2.ListModelsRequest(),
+        model_service_pb2.GetModelRequest(),
+    ):
+        _validator.collect_violations(message)

@@ -1,0 +1,256 @@
+"""Every setting of the server, in one place: meaning, unit, range, default and the reason for it.
+
+A setting is a flag (``--max-concurrent-requests 8``), an environment variable (``PALAVER_MAX_CONCURRENT_REQUESTS=8``)
+and a key of a TOML file (``max_concurrent_requests = 8``). A flag wins over the environment, the environment over the
+file. vLLM's own engine arguments are not repeated here: they pass through under vLLM's names, as flags or in the
+file's table ``[vllm]``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+ENVIRONMENT_PREFIX = "PALAVER_"
+CONFIG_VARIABLE = "PALAVER_CONFIG"
+DEFAULT_CONFIG = platformdirs.user_config_path("palaver") / "palaver.toml"
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=2_000_000)]  # grpcio takes 32-bit milliseconds
+Count = Annotated[int, Field(ge=1)]
+
+
+class ListenSettings(BaseModel):
+    """Where the server listens, and to whom."""
+
+    listen: str = Field(
+        "127.0.0.1:50051",
+        description="Address of the gRPC API: HOST:PORT or unix:/path. Loopback unless told otherwise.",
+    )
+    allow_unauthenticated: bool = Field(
+        False,
+        description="Listen beyond loopback although nobody has to show a key or a client certificate. Off, so that a "
+        "server never lands on a network by a slip.",
+    )
+    tls_cert: Path | None = Field(
+        None, description="PEM certificate chain of the API port. Without it the port is plaintext."
+    )
+    tls_key: Path | None = Field(None, description="PEM private key of --tls-cert; nobody else may read it.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM certificates of the authorities whose client certificates are required (mTLS)."
+    )
+
+
+class ModelSettings(BaseModel):
+    """What answers."""
+
+    engine: Literal["vllm", "scripted"] = Field(
+        "vllm", description="vllm runs a model; scripted repeats the last user message, without a model, for tests."
+    )
+    model: str = Field(
+        "smollm2-135m-instruct",
+        description="A name of `palaver models list`, a local folder, or any model name that vLLM takes. The default "
+        "is small and needs neither GPU nor account.",
+    )
+    served_model_name: str | None = Field(
+        None, description="The name that requests use. Default: the model's name, or the name of its folder."
+    )
+    vllm: dict[str, Any] = Field(
+        default_factory=dict,
+        description="vLLM's engine arguments under vLLM's names, such as max-model-len. As flags they stand as they do "
+        "for `vllm serve`.",
+        json_schema_extra={"flag": False},
+    )
+
+
+class AdmissionSettings(BaseModel):
+    """How many calls at once."""
+
+    max_concurrent_requests: Count = Field(
+        64, description="Chats that run at the same time. vLLM batches them; more than the KV cache holds only wait."
+    )
+    max_queued_requests: Annotated[int, Field(ge=0)] = Field(
+        128, description="Chats that wait for room. Everyone beyond is refused at once with the time to wait."
+    )
+
+
+class LifecycleSettings(BaseModel):
+    """How the server starts and stops."""
+
+    drain_delay: Seconds = Field(
+        0.0,
+        description="Seconds between health turning false and new calls being refused. Load balancers lag: give it "
+        "their probe interval behind one.",
+    )
+    grace: Seconds = Field(
+        30.0, description="Seconds that running answers get to finish when the server stops; Kubernetes waits 30."
+    )
+    state_dir: Path = Field(
+        platformdirs.user_state_path("palaver"),
+        description="Folder for keys, certificates, sockets and rendered configuration; mode 0700.",
+    )
+    cache_dir: Path = Field(
+        platformdirs.user_cache_path("palaver"), description="Folder for model files that can be fetched again."
+    )
+
+
+class DefaultSettings(BaseModel):
+    """Values for requests that leave an option unset. Unset here too: the model's own generation config decides."""
+
+    default_max_output_tokens: Count | None = Field(
+        None, description="Output tokens of an answer. Unset: what the context leaves."
+    )
+    default_temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="Temperature, 0 to 2.")
+    default_top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="Nucleus, over 0 to 1.")
+    default_top_k: Count | None = Field(None, description="Number of likeliest tokens that are sampled from.")
+    default_repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = Field(
+        None, description="Over 1 discourages repetition; 1 is neutral."
+    )
+
+
+class TransportSettings(BaseModel):
+    """Bounds of the gRPC transport; ``rpc/transport.py`` gives the reason for each number."""
+
+    max_request_bytes: Annotated[int, Field(ge=1024, le=256 * 1024**2)] = Field(
+        8 * 1024**2, description="Bytes of one request. gRPC's own 4 MiB surprise long conversations."
+    )
+    max_response_bytes: Annotated[int, Field(ge=1024, le=256 * 1024**2)] = Field(
+        32 * 1024**2, description="Bytes of one answer, or of one piece of a streamed one."
+    )
+    max_metadata_bytes: Annotated[int, Field(ge=1024, le=1024**2)] = Field(
+        16 * 1024, description="Bytes of one call's metadata; keys and trace contexts take a few hundred."
+    )
+    max_connections: Count = Field(512, description="Open connections.")
+    max_streams_per_connection: Count = Field(1024, description="Calls at once on one connection.")
+    max_calls: Count = Field(4096, description="Calls at once in all, health and reflection included.")
+    max_health_watches: Count = Field(256, description="Open health watches; anybody may open one.")
+    handshake_timeout: Positive = Field(10.0, description="Seconds for the handshakes of a new connection.")
+    keepalive_time: Positive = Field(30.0, description="Seconds of silence after which a client is asked if it lives.")
+    keepalive_timeout: Positive = Field(10.0, description="Seconds to answer that; then its calls are cancelled.")
+    min_ping_interval: Positive = Field(5.0, description="Seconds between pings of a client; faster ones are cut off.")
+    max_connection_idle: Positive = Field(600.0, description="Seconds without a call until a connection is closed.")
+    max_connection_age: Positive = Field(
+        3600.0, description="Seconds until a connection takes no new calls, so that clients find new replicas."
+    )
+    max_connection_age_grace: Positive = Field(
+        3600.0, description="Seconds that calls on such a connection may go on; above the longest answer."
+    )
+
+
+class LogSettings(BaseModel):
+    """What is written to standard error."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level written.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json is one object a line; console is for people; auto is console on a terminal."
+    )
+
+
+class ScriptedSettings(BaseModel):
+    """The scripted engine: its pace and its faults."""
+
+    scripted_tokens: Count | None = Field(
+        None, description="Words to write. Unset: the last user message, word by word."
+    )
+    scripted_interval: Seconds = Field(0.0, description="Seconds between two words.")
+    scripted_first: Seconds = Field(0.0, description="Seconds to the first word.")
+    scripted_load: Seconds = Field(0.0, description="Seconds that loading takes.")
+    scripted_load_error: str | None = Field(None, description="Loading fails with this sentence.")
+    scripted_fail_after: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Each answer fails after this many words."
+    )
+    scripted_hang_after: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Each answer hangs after this many words."
+    )
+    scripted_die_after: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="The engine dies after this many words of an answer."
+    )
+
+
+GROUPS: tuple[type[BaseModel], ...] = (
+    ListenSettings,
+    ModelSettings,
+    AdmissionSettings,
+    LifecycleSettings,
+    DefaultSettings,
+    TransportSettings,
+    LogSettings,
+    ScriptedSettings,
+)
+"""The groups in the order in which help and documentation show them."""
+
+
+class Settings(
+    BaseSettings,
+    ListenSettings,
+    ModelSettings,
+    AdmissionSettings,
+    LifecycleSettings,
+    DefaultSettings,
+    TransportSettings,
+    LogSettings,
+    ScriptedSettings,
+):
+    """The settings of one server, resolved and checked."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file())
+
+
+class SettingsError(Exception):
+    """Settings that cannot be: one sentence a setting, naming it and what would be right."""
+
+
+def load_settings(**flags: object) -> Settings:
+    """Resolve flags, environment and file.
+
+    Raises:
+        SettingsError: a value is out of its range, a name is unknown, the file cannot be read.
+    """
+    if (named := os.environ.get(CONFIG_VARIABLE)) and not Path(named).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {named}, which is not a file.")
+    _refuse_unknown_variables()
+    try:
+        return Settings(**flags)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        problems = (f"{_flag(e['loc'])}: {e['msg']}{_got(e)}" for e in error.errors(include_url=False))
+        raise SettingsError("\n".join(problems)) from None
+    except ValueError as error:  # the file is no TOML, or holds no text
+        raise SettingsError(f"{_config_file()} cannot be read: {error}") from None
+
+
+def _config_file() -> Path:
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be ignored in silence, and its writer would believe in it."""
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    for name in os.environ:
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
+            raise SettingsError(f"{name} is set in the environment, but there is no such setting.")
+
+
+def _flag(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name.lower().removeprefix(ENVIRONMENT_PREFIX.lower())
+
+
+def _got(error: Any) -> str:
+    return "" if error["type"] in ("extra_forbidden", "missing") else f" (got {error['input']!r})"

@@ -1,0 +1,79 @@
+"""The training loop: AdamW over random conversations, with a warm-up and a cosine decay."""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.nn import functional
+from transformers import Glm4MoeForCausalLM
+
+from tiny_glm_training.rows import conversation
+from tiny_glm_training.tokens import Encoder
+
+Row = tuple[list[int], list[int]]
+
+
+def batches(encoder: Encoder, rng: random.Random, steps: int, tokens: int) -> Iterator[list[Row]]:
+    """Batches of rows of like length, `tokens` of them with the padding; conversations grow longer with time."""
+    waiting: list[list[Row]] = []
+    for step in range(steps):
+        if not waiting:
+            rows = sorted((encoder.row(conversation(rng, 1 + 4 * step // steps)) for _ in range(600)), key=lambda r: len(r[0]))
+            batch: list[Row] = []
+            for row in rows:
+                if batch and len(row[0]) * (len(batch) + 1) > tokens:
+                    waiting.append(batch)
+                    batch = []
+                batch.append(row)
+            rng.shuffle(waiting)
+        yield waiting.pop()
+
+
+def loss_of(network: Glm4MoeForCausalLM, batch: list[Row]) -> torch.Tensor:
+    """The mean loss over the learned tokens. Only those go through the output layer."""
+    width = max(len(ids) for ids, _ in batch)
+    ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in batch])
+    labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in batch])[:, 1:]
+    hidden = network.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+    learned = labels != -100
+    return functional.cross_entropy(network.lm_head(hidden[learned]), labels[learned])
+
+
+def train(
+    network: Glm4MoeForCausalLM,
+    encoder: Encoder,
+    *,
+    seed: int,
+    steps: int,
+    tokens: int = 3000,
+    rate: float = 3e-3,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Trains in place, `tokens` a step, and reports the loss every fifty steps."""
+    decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
+
+    def factor(step: int) -> float:
+        return min(1, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    network.train()
+    start, recent = time.monotonic(), []
+    for step, batch in enumerate(batches(encoder, random.Random(seed), steps, tokens), start=1):
+        loss = loss_of(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        recent.append(loss.item())
+        if step % 50 == 0 or step == steps:
+            seconds = time.monotonic() - start
+            left = seconds / step * (steps - step)
+            report(f"step {step}/{steps}  loss {sum(recent) / len(recent):.4f}  {seconds:.0f} s, {left:.0f} s left")
+            recent = []
+    network.eval()

@@ -1,0 +1,202 @@
+"""One table of bad requests, each sent by a real client: code, reason, and the field's path as the caller wrote it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import json_format
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status.rpc_status import GRPC_DETAILS_METADATA_KEY
+from palaver.v1 import chat_service_pb2, model_service_pb2
+
+CHAT = "/palaver.v1.ChatService/Chat"
+STREAM = "/palaver.v1.ChatService/StreamChat"
+COUNT = "/palaver.v1.ChatService/CountTokens"
+LIST = "/palaver.v1.ModelService/ListModels"
+GET = "/palaver.v1.ModelService/GetModel"
+REQUESTS: dict[str, Any] = {
+    CHAT: chat_service_pb2.ChatRequest,
+    STREAM: chat_service_pb2.StreamChatRequest,
+    COUNT: chat_service_pb2.CountTokensRequest,
+    LIST: model_service_pb2.ListModelsRequest,
+    GET: model_service_pb2.GetModelRequest,
+}
+
+
+@dataclass(frozen=True)
+class Bad:
+    name: str
+    request: dict[str, Any] | bytes
+    field: str | None
+    reason: str = "INVALID_FIELD"
+    code: str = "INVALID_ARGUMENT"
+    method: str = CHAT
+    metadata: tuple[tuple[str, str], ...] = field(default=())
+
+
+def said(text: str = "hi", role: str = "ROLE_USER") -> dict[str, Any]:
+    return {"role": role, "content": [{"text": text}]}
+
+
+def chat(**fields: Any) -> dict[str, Any]:
+    return {"messages": [said()], **fields}
+
+
+def options(**fields: Any) -> dict[str, Any]:
+    return chat(options=fields)
+
+
+UNSUPPORTED = "FIELD_NOT_SUPPORTED"
+MALFORMED = "MALFORMED_REQUEST"
+INVALID_UTF8 = b"\x12\x09\x08\x02\x12\x05\x0a\x03\xff\xfeA"  # messages { role: USER content { text: <ff fe 41> } }
+UNKNOWN_FIELD = b"\xa2\x06\x01x"  # field 100
+
+TABLE = [
+    Bad("no messages", {}, "messages"),
+    Bad("an empty conversation", {"messages": []}, "messages"),
+    Bad("an empty request message", b"", "messages"),
+    Bad("ends with an assistant turn", {"messages": [said(), said("yes", "ROLE_ASSISTANT")]}, "messages"),
+    Bad("ends with a system turn", {"messages": [said("obey", "ROLE_SYSTEM")]}, "messages"),
+    Bad("a message without a role", {"messages": [{"content": [{"text": "x"}]}, said()]}, "messages[0].role"),
+    Bad("a role that does not exist", {"messages": [said(role=17), said()]}, "messages[0].role"),  # type: ignore[arg-type]
+    Bad("a user message without content", {"messages": [{"role": "ROLE_USER"}]}, "messages[0].content"),
+    Bad("a content part without a kind", {"messages": [{"role": 2, "content": [{}]}]}, "messages[0].content[0].part"),
+    Bad("4097 messages", {"messages": [said()] * 4097}, "messages"),
+    Bad("1025 content parts", {"messages": [{"role": 2, "content": [{"text": ""}] * 1025}]}, "messages[0].content"),
+    Bad("temperature 3", options(temperature=3), "options.temperature"),
+    Bad("temperature below 0", options(temperature=-0.1), "options.temperature"),
+    Bad("temperature NaN", options(temperature="NaN"), "options.temperature"),
+    Bad("temperature infinite", options(temperature="Infinity"), "options.temperature"),
+    Bad("top_p 1.5", options(top_p=1.5), "options.top_p"),
+    Bad("top_p NaN", options(top_p="NaN"), "options.top_p"),
+    Bad("top_p below 0", options(top_p=-1), "options.top_p"),
+    Bad("top_k 0", options(top_k=0), "options.top_k"),
+    Bad("top_k below 0", options(top_k=-1), "options.top_k"),
+    Bad("min_p above 1", options(min_p=1.01), "options.min_p"),
+    Bad("presence penalty 2.5", options(presence_penalty=2.5), "options.presence_penalty"),
+    Bad("frequency penalty -3", options(frequency_penalty=-3), "options.frequency_penalty"),
+    Bad("repetition penalty 0", options(repetition_penalty=0), "options.repetition_penalty"),
+    Bad("0 output tokens", options(max_output_tokens=0), "options.max_output_tokens"),
+    Bad("fewer than 0 output tokens", options(max_output_tokens=-5), "options.max_output_tokens"),
+    Bad("10^9 output tokens", options(max_output_tokens=10**9), "options.max_output_tokens"),
+    Bad("65 stop sequences", options(stop_sequences=["x"] * 65), "options.stop_sequences"),
+    Bad("an empty stop sequence", options(stop_sequences=["x", ""]), "options.stop_sequences[1]"),
+    Bad("a stop sequence of 257", options(stop_sequences=["x" * 257]), "options.stop_sequences[0]"),
+    Bad("a seed below 0", options(seed=-1), "options.seed"),
+    Bad("no time at all", options(time_limit="0s"), "options.time_limit"),
+    Bad("a time limit of two days", options(time_limit="172800s"), "options.time_limit"),
+    Bad("a prompt longer than the context", {"messages": [said("word " * 9000)]}, "messages", "PROMPT_TOO_LONG"),
+    Bad("an unknown model", chat(model="gpt-9"), "model", "MODEL_NOT_FOUND", "NOT_FOUND"),
+    Bad("a model name of 257", chat(model="x" * 257), "model"),
+    Bad("tools", chat(tools=[{"name": "f"}]), "tools", UNSUPPORTED),
+    Bad("a tool choice", chat(tool_choice={"mode": 2}), "tool_choice", UNSUPPORTED),
+    Bad("parallel tool calls", chat(parallel_tool_calls=False), "parallel_tool_calls", UNSUPPORTED),
+    Bad("a response format", chat(response_format={"json_object": {}}), "response_format", UNSUPPORTED),
+    Bad("reasoning", chat(reasoning={"enabled": True}), "reasoning", UNSUPPORTED),
+    Bad("a context policy", chat(context_policy={}), "context_policy", UNSUPPORTED),
+    Bad("continuing", chat(continue_final_message=True), "continue_final_message", UNSUPPORTED),
+    Bad("a user id", chat(user_id="u"), "user_id", UNSUPPORTED),
+    Bad("labels", chat(labels={"a": "b"}), "labels", UNSUPPORTED),
+    Bad("a priority", chat(priority=0), "priority", UNSUPPORTED),
+    Bad("several choices", options(choice_count=2), "options.choice_count", UNSUPPORTED),
+    Bad("log probabilities", options(top_logprobs=0), "options.top_logprobs", UNSUPPORTED),
+    Bad("stop token ids", options(stop_token_ids=[1]), "options.stop_token_ids", UNSUPPORTED),
+    Bad("a logit bias", options(logit_bias={"1": 2.0}), "options.logit_bias", UNSUPPORTED),
+    Bad("a speaker's name", {"messages": [{**said(), "name": "x"}]}, "messages[0].name", UNSUPPORTED),
+    Bad(
+        "a tool's answer",
+        {"messages": [said(), {**said("x", "ROLE_TOOL"), "tool_call_id": "c"}]},
+        "messages[1].tool_call_id",
+        UNSUPPORTED,
+    ),
+    Bad("a field of another contract", UNKNOWN_FIELD, "100", UNSUPPORTED),
+    Bad("text that is not UTF-8", INVALID_UTF8, "messages[0].content[0].text", MALFORMED),
+    Bad("bytes that are no message", b"\xff\xff\xff\xff", None, MALFORMED),
+    Bad("JSON instead of protobuf", b'{"messages": []}', None, MALFORMED),
+    Bad("a streamed call without a chat", {}, "chat", method=STREAM),
+    Bad("a streamed call with temperature 3", {"chat": options(temperature=3)}, "chat.options.temperature", method=STREAM),
+    Bad("a streamed call, too many tokens", {"chat": options(max_output_tokens=9000)}, "chat.options.max_output_tokens", method=STREAM),
+    Bad("a streamed call, too long", {"chat": {"messages": [said("w " * 9000)]}}, "chat.messages", "PROMPT_TOO_LONG", method=STREAM),
+    Bad("a streamed call, unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", STREAM),
+    Bad("running usage", {"chat": chat(), "include_running_usage": True}, "include_running_usage", UNSUPPORTED, method=STREAM),
+    Bad("delta sizes", {"chat": chat(), "min_tokens_per_delta": 4}, "min_tokens_per_delta", UNSUPPORTED, method=STREAM),
+    Bad("counting nothing", {}, "chat", method=COUNT),
+    Bad("counting with tools", {"chat": chat(tools=[{"name": "f"}])}, "chat.tools", UNSUPPORTED, method=COUNT),
+    Bad("counting for an unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", COUNT),
+    Bad("a page of -1 models", {"page_size": -1}, "page_size", method=LIST),
+    Bad("a page token of nobody", {"page_token": "2"}, "page_token", method=LIST),
+    Bad("a model without a name", {}, "name", method=GET),
+    Bad("a model outside the collection", {"name": "scripted"}, "name", method=GET),
+    Bad("a model that is not there", {"name": "models/none"}, "name", "MODEL_NOT_FOUND", "NOT_FOUND", GET),
+    Bad("a message above the limit", {"messages": [said("x" * (9 * 1024**2))]}, None, "", "RESOURCE_EXHAUSTED"),
+    Bad("a method that does not exist", b"", None, "METHOD_NOT_FOUND", "UNIMPLEMENTED", "/palaver.v1.ChatService/Nope"),
+    Bad("OpenAI's protocol, not served yet", b"", None, "METHOD_NOT_SUPPORTED", "UNIMPLEMENTED", "/palaver.v1.OpenAIService/ListOpenAIModels"),
+]  # fmt: skip
+
+
+def serialized(bad: Bad) -> bytes:
+    if isinstance(bad.request, bytes):
+        return bad.request
+    message = json_format.ParseDict(bad.request, REQUESTS[bad.method]())
+    data: bytes = message.SerializeToString()
+    return data
+
+
+@pytest.fixture(scope="module")
+def table_size() -> int:
+    return len(TABLE)
+
+
+async def send(channel: grpc.aio.Channel, bad: Bad) -> grpc.aio.AioRpcError:
+    data = serialized(bad)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        if bad.method == STREAM:
+            async for _ in channel.unary_stream(bad.method)(data):
+                pass
+        else:
+            await channel.unary_unary(bad.method)(data)
+    return caught.value
+
+
+def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
+    details = dict(error.trailing_metadata())[GRPC_DETAILS_METADATA_KEY]
+    return status_pb2.Status.FromString(details)
+
+
+async def test_every_bad_request_is_refused_by_name_and_the_server_serves_on(serve):
+    server = await serve()
+    assert len(TABLE) >= 40
+    wrong = []
+    for bad in TABLE:
+        error = await send(server.channel, bad)
+        if error.code().name != bad.code:
+            wrong.append((bad.name, error.code().name, error.details()))
+            continue
+        if not bad.reason:  # refused by the transport, before any of our code
+            continue
+        status = status_of(error)
+        info, blamed = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        assert status.details[0].Unpack(info)
+        fields = []
+        if len(status.details) > 1 and status.details[1].Unpack(blamed):
+            fields = [violation.field for violation in blamed.field_violations]
+        trailers = dict(error.trailing_metadata())
+        agrees = (
+            status.code == code_pb2.Code.Value(bad.code)
+            and status.message == error.details()
+            and info.reason == bad.reason
+            and info.domain == "palaver.v1"
+            and info.metadata["request_id"] == trailers["x-request-id"]
+            and (bad.field is None or bad.field in fields)
+        )
+        if not agrees:
+            wrong.append((bad.name, info.reason, fields, status.message))
+        lowered = status.message.lower()
+        assert not any(word in lowered for word in ("traceback", "vllm", "file \"", "exception")), status.message
+    assert wrong == []
+    good = json_format.ParseDict(chat(), chat_service_pb2.ChatRequest())
+    assert (await server.chat.Chat(good)).choices[0].message.content[0].text == "hi"
+    assert server.engine.running_count == 0
