@@ -7,7 +7,8 @@ import sys
 problems = []
 if not (3, 11) <= sys.version_info[:2] <= (3, 14):
     problems.append(
-        "Python 3.11 to 3.14 is needed, this is %s. Name another one: make PYTHON=python3.12 ..." % platform.python_version()
+        "Python 3.11 to 3.14 is needed, this is %s. Name another one: make PYTHON=python3.12 ..."
+        % platform.python_version()
     )
 if sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"):
     problems.append(

@@ -1,4 +1,4 @@
-"""Writes everything under `gen/` that is made from the protos, or checks that it is up to date.
+"""Write everything under `gen/` that is made from the protos, or check that it is up to date.
 
     python protos/generate.py                     every language whose tools are here
     python protos/generate.py --only python       one language; repeat the option for more
@@ -36,9 +36,8 @@ PROTOS = Path(__file__).resolve().parent
 ROOT = PROTOS.parent
 GEN = ROOT / "gen"
 CACHE = ROOT / ".cache" / "protoc"
-THIRD_PARTY = PROTOS / "third_party"
 WELL_KNOWN = importlib.resources.files("grpc_tools") / "_proto"
-INCLUDES = tuple(f"-I{folder}" for folder in (PROTOS, THIRD_PARTY, WELL_KNOWN))
+INCLUDES = tuple(f"-I{folder}" for folder in (PROTOS, WELL_KNOWN))
 
 CONTRACT = sorted(path.relative_to(PROTOS).as_posix() for path in (PROTOS / "palaver").rglob("*.proto"))
 SERVICES = [path for path in CONTRACT if path.endswith("_service.proto")]
@@ -63,7 +62,7 @@ class Target:
 
 
 def python(gen: Path) -> None:
-    """Messages, stubs and type stubs, importable as `palaver.v1`."""
+    """Write messages, stubs and type stubs, importable as `palaver.v1`."""
     out = gen / "python"
     out.mkdir(parents=True)
     _protoc(f"--python_out={out}", f"--mypy_out=quiet:{out}", _plugin("mypy"), *CONTRACT, VALIDATE)
@@ -76,14 +75,14 @@ def python(gen: Path) -> None:
 
 
 def descriptor(gen: Path) -> None:
-    """The whole contract and all that it imports as one FileDescriptorSet, for Envoy's transcoder and for grpcurl."""
+    """Write the contract and all that it imports as one FileDescriptorSet, for Envoy's transcoder and for grpcurl."""
     out = gen / "descriptor"
     out.mkdir(parents=True)
     _protoc("--include_imports", f"--descriptor_set_out={out / 'palaver.binpb'}", *CONTRACT, ERROR_DETAILS)
 
 
 def go(gen: Path) -> None:
-    """Messages and stubs of the Go module in `gen/go`."""
+    """Write messages and stubs of the Go module in `gen/go`."""
     if shutil.which("go") is None:
         raise Skipped("the `go` command is not here: install Go from https://go.dev/dl")
     messages, services = _go_plugin(PROTOC_GEN_GO), _go_plugin(PROTOC_GEN_GO_GRPC)
@@ -94,7 +93,7 @@ def go(gen: Path) -> None:
 
 
 def java(gen: Path) -> None:
-    """Messages and stubs of the Maven project in `gen/java`."""
+    """Write messages and stubs of the Maven project in `gen/java`."""
     for command in ("java", "mvn"):
         if shutil.which(command) is None:
             raise Skipped(f"the `{command}` command is not here: install a JDK of 17 or later, and Maven")
@@ -124,7 +123,7 @@ def _protoc(*arguments: str | Path) -> None:
 
 
 def _plugin(name: str) -> str:
-    """The option that names a protoc plugin of the Python environment that this script runs in."""
+    """Return the option that names a protoc plugin of the Python environment that this script runs in."""
     return f"--plugin=protoc-gen-{name}={Path(sys.executable).parent / f'protoc-gen-{name}'}"
 
 
@@ -151,9 +150,10 @@ def _maven_executable(pin: str) -> Path:
     if not executable.exists():
         name = f"{group}:{artifact}:{version}:exe:{classifier}"
         print(f"fetching {name}", flush=True)
-        copy: list[str | Path] = ["mvn", "--batch-mode", "--quiet", "-Dstyle.color=never", f"{MAVEN_DEPENDENCY_PLUGIN}:copy"]
+        quiet = ("--batch-mode", "--quiet", "-Dstyle.color=never")
+        goal = (f"{MAVEN_DEPENDENCY_PLUGIN}:copy", f"-Dartifact={name}", f"-DoutputDirectory={folder}")
         try:
-            _run([*copy, f"-Dartifact={name}", f"-DoutputDirectory={folder}"])
+            _run(["mvn", *quiet, *goal])
         except subprocess.CalledProcessError as error:
             raise Skipped(f"{name} could not be fetched: is Maven Central reachable?") from error
     executable.chmod(0o755)
@@ -167,7 +167,7 @@ def _files(folder: Path) -> set[Path]:
 
 
 def differences(fresh: Path, kept: Path) -> list[str]:
-    """The files of two folders that are not the same, a line each."""
+    """Name the files of two folders that are not the same, a line each."""
     new, old = _files(fresh), _files(kept)
     lines = [f"missing: {kept / path}" for path in new - old]
     lines += [f"not made from the protos: {kept / path}" for path in old - new]
@@ -178,7 +178,7 @@ def differences(fresh: Path, kept: Path) -> list[str]:
 
 
 def _replace(fresh: Path, kept: Path) -> None:
-    """Puts one folder in the place of another. Both lie on one file system, so that each step is whole or not at all."""
+    """Put one folder in the place of another, by moves alone: both lie on one file system."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     if kept.exists():
         kept.rename(fresh.with_name(f"{fresh.name}.old"))
@@ -186,7 +186,7 @@ def _replace(fresh: Path, kept: Path) -> None:
 
 
 def main() -> int:
-    """Generates or checks, and returns the exit code."""
+    """Generate or check, and return the exit code."""
     parser = argparse.ArgumentParser(description="Makes gen/ from the protos.")
     names = [target.name for target in TARGETS]
     parser.add_argument("--only", action="append", choices=names, help="this alone; repeat for more (default: all)")

@@ -10,9 +10,10 @@ from typing import Any
 
 import grpc
 import pytest
-from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc
 
-from palaver_server.app import App, new_engine
+from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc
+from palaver_server.app import App
+from palaver_server.app.wiring import new_engine
 from palaver_server.core.engine import Engine
 from palaver_server.core.model import LoadProgress
 from palaver_server.settings import load_settings

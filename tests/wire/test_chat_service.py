@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from google.protobuf import json_format
+
 from palaver.v1 import chat_service_pb2, choice_pb2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ CHAT = "palaver.v1.ChatService"
 MODELS = "palaver.v1.ModelService"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+LIST_REQUEST = health_pb2.HealthListRequest()  # type: ignore[attr-defined]  # the published types are older than List
 SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
@@ -78,9 +80,9 @@ async def test_check_of_an_unknown_service_is_not_found_and_says_where_the_names
 async def test_list_tells_every_name_with_its_state() -> None:
     readiness = Readiness(NotReady.LOADING)
     async with serving(HealthServicer(readiness, [CHAT, MODELS])) as (_, stub):
-        loading = await stub.List(health_pb2.HealthListRequest())
+        loading = await stub.List(LIST_REQUEST)
         readiness.remove(NotReady.LOADING)
-        ready = await stub.List(health_pb2.HealthListRequest())
+        ready = await stub.List(LIST_REQUEST)
     assert {name: entry.status for name, entry in loading.statuses.items()} == {
         "": NOT_SERVING,
         CHAT: NOT_SERVING,
@@ -125,7 +127,7 @@ async def test_every_watch_hears_of_a_change_that_comes_while_others_are_told() 
                 while True:
                     states.append((await asyncio.wait_for(watch.read(), 0.5)).status)
             except TimeoutError:
-                assert all(one != next_one for one, next_one in zip(states, states[1:], strict=False))
+                assert all(one != next_one for one, next_one in itertools.pairwise(states))
                 return states[-1]
 
         assert await asyncio.gather(*map(last_state, watches)) == [SERVING] * 50

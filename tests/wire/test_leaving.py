@@ -8,6 +8,7 @@ import sys
 import grpc
 import psutil
 import pytest
+
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
 
 ROUNDS = 100
@@ -78,9 +79,13 @@ async def test_a_deadline_frees_the_engine_every_time(server):
 
 async def test_a_client_that_is_killed_frees_the_engine(server):
     client = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CLIENT.replace("ROUNDS", str(ROUNDS)), server.address, stream_request().SerializeToString().hex(),
+        sys.executable,
+        "-c",
+        CLIENT.replace("ROUNDS", str(ROUNDS)),
+        server.address,
+        stream_request().SerializeToString().hex(),
         stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    )
     assert client.stdout is not None
     assert await client.stdout.readline() == b"reading\n"
     assert server.engine.running_count == ROUNDS

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import grp
 import os
-import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -28,7 +29,7 @@ async def greet(request: bytes, _context: object) -> bytes:
 @asynccontextmanager
 async def serving(listen: str, access: UnixAccess | None = None) -> AsyncIterator[str]:
     server = new_server(ServerLimits())
-    handlers = {"Greet": grpc.unary_unary_rpc_method_handler(greet)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Greet": grpc.unary_unary_rpc_method_handler(greet)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Greeter", handlers)])
     bound = bind(server, listen, access=access)
     await server.start()
@@ -41,8 +42,8 @@ async def serving(listen: str, access: UnixAccess | None = None) -> AsyncIterato
 
 async def call(target: str) -> bytes:
     async with grpc.aio.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        answer: bytes = await channel.unary_unary("/test.Greeter/Greet")(b"you", timeout=10)
-        return answer
+        greeting: Any = channel.unary_unary("/test.Greeter/Greet")
+        return bytes(await greeting(b"you", timeout=10))
 
 
 def listening(path: Path) -> socket.socket:
@@ -123,11 +124,13 @@ async def test_an_address_of_another_machine_is_refused(listen: str, reason: str
         bind(new_server(ServerLimits()), listen)
 
 
-@pytest.mark.parametrize(
-    "listen",
-    ["", "127.0.0.1", "50051", ":50051", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:-1", "127.0.0.1:٣"]
-    + ["::1:50051", "[::1]", "[]:1", "127.0.0.1:65536", "unix:", "unix"],
-)
+NO_ADDRESSES = [
+    *("", "127.0.0.1", "50051", ":50051", "[]:50051", "[::1]", "::1:50051", "unix:", "unix"),
+    *("127.0.0.1:", "127.0.0.1:http", "127.0.0.1:-1", "127.0.0.1:٣", "127.0.0.1:65536"),
+]
+
+
+@pytest.mark.parametrize("listen", NO_ADDRESSES)
 async def test_what_is_no_address_is_refused_with_the_form_that_is_one(listen: str) -> None:
     with pytest.raises(ListenError, match=r"write HOST:PORT|above 65535"):
         bind(new_server(ServerLimits()), listen)
@@ -196,12 +199,10 @@ async def test_the_socket_of_a_busy_program_is_left_alone(tmp_path: Path) -> Non
     path = tmp_path / "socket"
     with listening(path) as other:
         other.listen(0)
-        waiting = []
-        with pytest.raises(BlockingIOError):
-            for _ in range(10):  # until its queue is full
-                waiting.append(socket.socket(socket.AF_UNIX))
-                waiting[-1].setblocking(False)
-                waiting[-1].connect(str(path))
+        waiting = [socket.socket(socket.AF_UNIX) for _ in range(10)]
+        for client in waiting:
+            client.setblocking(False)
+        assert errno.EAGAIN in [client.connect_ex(str(path)) for client in waiting]  # its queue is full
         with pytest.raises(ListenError, match="another process listens there"):
             bind(new_server(ServerLimits()), f"unix:{path}")
         for client in waiting:
@@ -209,13 +210,19 @@ async def test_the_socket_of_a_busy_program_is_left_alone(tmp_path: Path) -> Non
     assert path.is_socket()
 
 
-KILLED_SERVER = """
+ANOTHER_SERVER = """
 import asyncio, sys
-from palaver_server.rpc.listener import bind
+from palaver_server.rpc.listener import ListenError, bind
 from palaver_server.rpc.transport import ServerLimits, new_server
 async def main():
     server = new_server(ServerLimits())
-    bind(server, sys.argv[1])
+    print("waiting", flush=True)
+    sys.stdin.readline()
+    try:
+        bind(server, sys.argv[1])
+    except ListenError as error:
+        print(error, flush=True)
+        return
     await server.start()
     print("listening", flush=True)
     await asyncio.Event().wait()
@@ -223,17 +230,39 @@ asyncio.run(main())
 """
 
 
+@asynccontextmanager
+async def another_process(
+    listen: str,
+) -> AsyncIterator[tuple[Callable[[], Awaitable[str]], asyncio.subprocess.Process]]:
+    """A process that is about to listen, and what makes it do so and tells how it went."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ANOTHER_SERVER, listen, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin, stdout = process.stdin, process.stdout
+    assert await stdout.readline() == b"waiting\n"
+
+    async def go_on() -> str:
+        stdin.write(b"\n")
+        return (await stdout.readline()).decode().strip()
+
+    try:
+        yield go_on, process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
 async def test_the_socket_of_a_killed_server_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "socket"
-    killed = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED_SERVER, f"unix:{path}", stdout=asyncio.subprocess.PIPE
-    )
-    assert killed.stdout is not None
-    assert await killed.stdout.readline() == b"listening\n"
-    with pytest.raises(ListenError, match="another process listens there"):
-        bind(new_server(ServerLimits()), f"unix:{path}")
-    killed.send_signal(signal.SIGKILL)
-    await killed.wait()
+    async with another_process(f"unix:{path}") as (go_on, process):
+        assert await go_on() == "listening"
+        with pytest.raises(ListenError, match="another process listens there"):
+            bind(new_server(ServerLimits()), f"unix:{path}")
+        process.kill()
+        await process.wait()
     assert path.is_socket()
     async with serving(f"unix:{path}") as bound:
         assert await call(bound) == b"hello you"
@@ -241,27 +270,12 @@ async def test_the_socket_of_a_killed_server_is_taken_over(tmp_path: Path) -> No
 
 async def test_of_servers_that_start_at_once_one_gets_the_socket(tmp_path: Path) -> None:
     path = tmp_path / "socket"
-    listening(path).close()  # left behind
-    starting = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            KILLED_SERVER,
-            f"unix:{path}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        for _ in range(4)
-    ]
-    try:
-        async with asyncio.timeout(60):
-            first_lines = await asyncio.gather(*(each.stdout.readline() for each in starting if each.stdout))
-        assert sorted(first_lines) == [b"", b"", b"", b"listening\n"]
-    finally:
-        for each in starting:
-            if each.returncode is None:
-                each.kill()
-            await each.communicate()
+    listening(path).close()  # left behind, so that each is tempted to remove it
+    async with AsyncExitStack() as stack:
+        others = [await stack.enter_async_context(another_process(f"unix:{path}")) for _ in range(4)]
+        outcomes = await asyncio.gather(*(go_on() for go_on, _ in others))
+        in_use = f"cannot listen on unix:{path}: another process listens there"
+        assert sorted(outcomes) == [in_use, in_use, in_use, "listening"]
 
 
 async def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:

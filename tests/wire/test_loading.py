@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from palaver.v1 import chat_service_pb2, content_part_pb2, message_pb2, model_pb2, model_service_pb2, role_pb2
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -5,6 +5,7 @@ import time
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
+
 from palaver.v1 import chat_service_pb2, content_part_pb2, message_pb2, role_pb2
 
 
@@ -23,9 +24,7 @@ def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo
 
 
 async def test_exactly_room_and_queue_are_served_and_the_rest_is_refused_before_any_ends(serve):
-    server = await serve(
-        max_concurrent_requests=4, max_queued_requests=4, scripted_tokens=3, scripted_first=1.0
-    )
+    server = await serve(max_concurrent_requests=4, max_queued_requests=4, scripted_tokens=3, scripted_first=1.0)
     ended_at: list[float] = []
     refused: list[tuple[float, grpc.aio.AioRpcError]] = []
 
@@ -52,20 +51,19 @@ async def test_exactly_room_and_queue_are_served_and_the_rest_is_refused_before_
 
 
 async def test_the_refused_succeed_when_they_come_back_as_told(serve):
-    server = await serve(
-        max_concurrent_requests=4, max_queued_requests=4, scripted_tokens=2, scripted_first=0.02
-    )
+    server = await serve(max_concurrent_requests=4, max_queued_requests=4, scripted_tokens=2, scripted_first=0.02)
     tries = []
 
     async def call() -> None:
         for attempt in range(1, 40):
             try:
                 await server.chat.Chat(chat_request())
-                tries.append(attempt)
-                return
             except grpc.aio.AioRpcError as error:
                 _, seconds = details_of(error)
                 await asyncio.sleep(seconds)
+            else:
+                tries.append(attempt)
+                return
 
     await asyncio.gather(*(call() for _ in range(200)))
     assert len(tries) == 200

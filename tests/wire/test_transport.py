@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -66,7 +67,8 @@ def connect(port: int, **options: int) -> grpc.aio.Channel:
 
 
 async def measure(channel: grpc.aio.Channel, request: bytes = b"", **options: object) -> int:
-    return int(await channel.unary_unary("/test.Probe/Measure")(request, **options))
+    method: Any = channel.unary_unary("/test.Probe/Measure")
+    return int(await method(request, **options))
 
 
 async def code_of(channel: grpc.aio.Channel, request: bytes = b"", **options: object) -> grpc.StatusCode:
@@ -76,7 +78,8 @@ async def code_of(channel: grpc.aio.Channel, request: bytes = b"", **options: ob
 
 
 async def open_silent(channel: grpc.aio.Channel) -> grpc.aio.UnaryStreamCall[bytes, bytes]:
-    call: grpc.aio.UnaryStreamCall[bytes, bytes] = channel.unary_stream("/test.Probe/StaySilent")(b"")
+    method: Any = channel.unary_stream("/test.Probe/StaySilent")
+    call: grpc.aio.UnaryStreamCall[bytes, bytes] = method(b"")
     assert await call.read() == b"first"
     return call
 
@@ -96,7 +99,7 @@ async def test_a_small_request_that_decompresses_to_a_large_one_is_refused() -> 
 
 async def test_an_answer_over_the_limit_is_refused() -> None:
     async with serving(ServerLimits(max_send_message_bytes=MIB)) as port, connect(port) as channel:
-        fill = channel.unary_unary("/test.Probe/Fill")
+        fill: Any = channel.unary_unary("/test.Probe/Fill")
         assert len(await fill(str(MIB).encode())) == MIB
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await fill(str(MIB + 1).encode())
@@ -289,4 +292,4 @@ async def test_stop_waits_for_open_calls_up_to_the_grace_and_then_ends_them() ->
 )
 def test_a_limit_out_of_range_is_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
-        ServerLimits(**{field: value})
+        ServerLimits(**{field: value})  # type: ignore[arg-type]

@@ -70,7 +70,7 @@ class Chat:
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused."""
         if not await self._running.wait_idle(grace_seconds):
-            self._running.end_all(self._refusal())
+            self._running.end_all(self._refusal)
             await self._running.wait_idle(END_SECONDS)
 
     def _check(self, request: GenerationRequest) -> None:

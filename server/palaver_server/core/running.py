@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -32,7 +32,7 @@ class RunningCalls:
         """Count the body as a running call; ``end_all`` ends it from outside.
 
         Raises:
-            PalaverError: the error given to ``end_all``, in the task that runs the body, at its next await.
+            PalaverError: made by what was given to ``end_all``, in the task that runs the body, at its next await.
         """
         # A timeout without a time is asyncio's own way to stop a body from outside and to tell that from a
         # cancellation by the task's owner.
@@ -60,10 +60,13 @@ class RunningCalls:
             return False
         return True
 
-    def end_all(self, error: PalaverError) -> None:
-        """End every running call with this error, as soon as its task runs again."""
+    def end_all(self, make_error: Callable[[], PalaverError]) -> None:
+        """End every running call with an error of its own, as soon as its task runs again.
+
+        One error object for all would collect, and keep alive, the frames of every call that raised it.
+        """
         now = asyncio.get_running_loop().time()
         for running in self._calls:
             if running.error is None:
-                running.error = error
+                running.error = make_error()
                 running.scope.reschedule(now)

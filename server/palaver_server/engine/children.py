@@ -48,7 +48,7 @@ def run_engine_core(*args: Any, **kwargs: Any) -> NoReturn:
     from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415  # after the guard
     from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415
 
-    WorkerProc.worker_main = Target(enter_worker)  # type: ignore[method-assign, assignment]
+    WorkerProc.worker_main = Target(enter_worker)
     _run_to_the_end(EngineCoreProc.run_engine_core, args, kwargs)
 
 

@@ -26,7 +26,7 @@ async def wait_errored(llm: AsyncLLM, then: Callable[[], None]) -> str:
 
 
 def _cause(llm: AsyncLLM) -> str:
-    manager = llm.engine_core.resources.engine_manager  # type: ignore[attr-defined]  # the client of a local engine has it
+    manager = llm.engine_core.resources.engine_manager
     finished = manager.finished_procs() if hasattr(manager, "finished_procs") else {}
     for name, status in finished.items():
         if status < 0:

@@ -5,7 +5,10 @@ vLLM would reserve nine tenths of the machine's memory at once, which takes seco
 
 from __future__ import annotations
 
+from typing import cast
+
 import psutil
+import torch
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.utils.torch_utils import get_dtype_size
@@ -35,4 +38,4 @@ def bytes_per_token(config: VllmConfig) -> int:
     """Bytes of keys and values for one token in one worker; an upper bound where layers share or compress them."""
     model, parallel = config.model_config, config.parallel_config
     values = 2 * model.get_num_layers(parallel) * model.get_num_kv_heads(parallel) * model.get_head_size()
-    return values * get_dtype_size(model.dtype)
+    return values * get_dtype_size(cast(torch.dtype, model.dtype))  # its other types are for before it is resolved

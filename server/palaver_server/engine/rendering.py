@@ -11,6 +11,7 @@ from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.inputs import EngineInput
 from vllm.renderers import TokenizeParams
 from vllm.renderers.chat_utils import load_chat_template
+from vllm.renderers.inputs.preprocess import extract_prompt_len
 from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -62,7 +63,7 @@ class Rendering:
         if isinstance(result, ErrorResponse):
             raise invalid_field(f"{request.field_prefix}messages", result.error.message)
         (engine_input,) = result[1]
-        return Rendered(chat, engine_input, len(engine_input["prompt_token_ids"]))
+        return Rendered(chat, engine_input, extract_prompt_len(self._renderer.model_config, engine_input))
 
 
 class _ChatRequest(ChatCompletionRequest):
@@ -87,5 +88,5 @@ def _chat_request(request: GenerationRequest, options: GenerationOptions) -> _Ch
         "stop": list(options.stop_sequences),
         "seed": options.seed,
     }
-    messages = [{"role": message.role.value, "content": message.text} for message in request.messages]
+    messages: list[Any] = [{"role": message.role.value, "content": message.text} for message in request.messages]
     return _ChatRequest(messages=messages, stream=request.is_streamed, **sampling)

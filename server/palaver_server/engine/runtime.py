@@ -54,7 +54,7 @@ def build(
         if current_platform.is_cpu():
             give_cpu_kv_cache_room(config)
         reach(Step.ENGINE_CORE)
-        EngineCoreProc.run_engine_core = Target(enter_engine_core)  # type: ignore[method-assign, assignment]
+        EngineCoreProc.run_engine_core = Target(enter_engine_core)
         llm = AsyncLLM.from_vllm_config(
             config,
             usage_context=UsageContext.OPENAI_API_SERVER,

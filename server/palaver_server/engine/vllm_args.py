@@ -102,12 +102,12 @@ class _Parser(FlexibleArgumentParser):
 
 def _parser() -> FlexibleArgumentParser:
     # Abbreviations are off: a flag that a later vLLM gives a second meaning must not change under an operator.
-    parser = _Parser(prog="palaver serve", add_help=False, allow_abbrev=False)
+    parser = _Parser(prog="palaver serve", add_help=False, allow_abbrev=False)  # type: ignore[no-untyped-call]
     AsyncEngineArgs.add_cli_args(parser)
     rendering = get_kwargs(BaseFrontendArgs)
     rendering["default_chat_template_kwargs"]["type"] = json.loads  # as vLLM's own server does
     for name in RENDERING_FLAGS:
-        parser.add_argument(f"--{name.replace('_', '-')}", **rendering[name])
+        parser.add_argument(f"--{name.replace('_', '-')}", **rendering[name])  # type: ignore[no-untyped-call]
     return parser
 
 

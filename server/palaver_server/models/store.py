@@ -91,8 +91,7 @@ class ModelStore:
                 if isinstance(model.source, HubSource)
                 else self.pull(name_or_path, on_progress)
             )
-        folder = Path(name_or_path).expanduser()
-        if folder.exists():
+        if folder := _existing(name_or_path):
             check_folder(folder)
             self._check_recorded_sizes(folder)
             return folder
@@ -106,8 +105,7 @@ class ModelStore:
         Raises ModelFilesError: NOT_FETCHED, UNKNOWN_MODEL, NOT_A_MODEL.
         """
         model = self.catalogue.get(name_or_path)
-        folder = self.folder(model) if model else Path(name_or_path).expanduser()
-        if folder.exists():
+        if folder := _existing(str(self.folder(model)) if model else name_or_path):
             return folder
         if model and isinstance(model.source, WheelSource):
             raise ModelFilesError(
@@ -233,13 +231,22 @@ def _peak_bytes(source: WheelSource, model: CatalogueModel) -> int:
     return source.wheel_bytes + source.member_bytes + max(source.wheel_bytes, model.weight_bytes) + SPARE_BYTES
 
 
+def _existing(path: str) -> Path | None:
+    """Take a word as a path, if there is something at it; what cannot be a path is none."""
+    try:
+        folder = Path(path).expanduser()
+        return folder if path and folder.exists() else None
+    except (OSError, RuntimeError):  # too long, not allowed, or ~ of a user who does not exist
+        return None
+
+
 def _unknown(name: str, catalogue: Mapping[str, CatalogueModel]) -> ModelFilesError:
-    near = difflib.get_close_matches(name, catalogue, 1)
+    near = difflib.get_close_matches(name, catalogue, 1, cutoff=0.4)
     guess = f" Did you mean {near[0]}?" if near else ""
     if name.startswith((".", "/", "~")):
         return ModelFilesError(ModelFilesReason.NOT_A_MODEL, f"The folder {name} does not exist.")
     return ModelFilesError(
         ModelFilesReason.UNKNOWN_MODEL,
-        f"There is no model {name}: it is neither a name of `palaver models list`, nor a folder, nor a name of the "
+        f"There is no model {name!r}: it is neither a name of `palaver models list`, nor a folder, nor a name of the "
         f"model hub (owner/name).{guess}",
     )

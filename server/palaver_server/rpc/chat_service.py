@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import grpc
-from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 
+from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 from palaver_server.core.chat import Chat
-from palaver_server.core.generation import Delta, Finished, GenerationRequest, Started
+from palaver_server.core.generation import Delta, Finished, Started
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import Call, current_call
 from palaver_server.rpc.validation import check
@@ -29,9 +29,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         """Answer in one piece."""
         check(request)
         call = current_call.get()
-        generation = codec.request_from_proto(
-            request, request_id=call.request_id, is_streamed=False, field_prefix=""
-        )
+        generation = codec.request_from_proto(request, request_id=call.request_id, is_streamed=False, field_prefix="")
         texts: dict[int, str] = {}
         async with self._chat.answer(generation) as events:
             create_time = codec.timestamp_now()
@@ -42,7 +40,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                     started = event
                 else:
                     finished = event
-        _note(call, generation, finished)
+        _note(call, finished)
         return codec.answer_to_proto(
             started,
             texts,
@@ -80,7 +78,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                         )
                     )
                 else:
-                    _note(call, generation, event)
+                    _note(call, event)
                     await write(codec.finished_to_proto(event))
 
     async def CountTokens(  # noqa: N802  # the contract's name
@@ -102,7 +100,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         )
 
 
-def _note(call: Call, generation: GenerationRequest, finished: Finished) -> None:
+def _note(call: Call, finished: Finished) -> None:
     """Figures for the access log."""
     call.notes.update(
         prompt_tokens=finished.usage.prompt_token_count,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from google.protobuf import duration_pb2, timestamp_pb2
+
 from palaver.v1 import (
     chat_service_pb2,
     choice_pb2,
@@ -17,7 +18,6 @@ from palaver.v1 import (
     timings_pb2,
     usage_pb2,
 )
-
 from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.generation import (
     ChoiceEnd,

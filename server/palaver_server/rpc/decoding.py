@@ -53,9 +53,7 @@ def raise_if_malformed(request: object) -> None:
     paths = [path for path, _ in zip(_invalid_text_paths(request), range(MAX_REPORTED), strict=False)]
     if paths:
         violations = [FieldViolation(path, "the text is not valid UTF-8") for path in paths]
-        raise PalaverError(
-            Reason.MALFORMED_REQUEST, f"{paths[0]}: the text is not valid UTF-8", violations=violations
-        )
+        raise PalaverError(Reason.MALFORMED_REQUEST, f"{paths[0]}: the text is not valid UTF-8", violations=violations)
     raise PalaverError(
         Reason.MALFORMED_REQUEST,
         f"The bytes are no {request.descriptor.full_name} message; the client's stubs may be of another contract.",

@@ -80,7 +80,9 @@ def trailing_metadata(error: PalaverError, request_id: str) -> tuple[tuple[str, 
     return (STATUS_DETAILS_KEY, status.SerializeToString()), ("x-request-id", request_id)
 
 
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo) -> any_pb2.Any:
+def _packed(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

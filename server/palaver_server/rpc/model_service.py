@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from palaver.v1 import model_pb2, model_service_pb2, model_service_pb2_grpc
 
+from palaver.v1 import model_pb2, model_service_pb2, model_service_pb2_grpc
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
 from palaver_server.core.loading import Loading

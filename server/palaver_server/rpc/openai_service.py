@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 from google.api import httpbody_pb2
-from palaver.v1 import openai_service_pb2, openai_service_pb2_grpc
 
+from palaver.v1 import openai_service_pb2, openai_service_pb2_grpc
 from palaver_server.core.errors import PalaverError, Reason
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from grpc_health.v1 import health_pb2_grpc
-from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_service_pb2_grpc
 
+from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_service_pb2_grpc
 from palaver_server.core.chat import Chat
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import Readiness
@@ -45,9 +45,7 @@ class RpcServer:
         self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
         self._reflection = ReflectionServicer((*SERVICES, HEALTH))
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(chat), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(chat, readiness, loading), self._server
-        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(chat, readiness, loading), self._server)
         openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIService(), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection.add_to(self._server)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from google.protobuf.message import Message
-from palaver.v1 import chat_service_pb2, model_service_pb2
 from protovalidate import Validator, Violation
 
+from palaver.v1 import chat_service_pb2, model_service_pb2
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.rpc.support import refuse_unsupported
 

@@ -28,8 +28,8 @@ const (
 // A conversation to answer, and how to answer it.
 type ChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-	// Empty means the default model. An unknown one is refused with NOT_FOUND.
+	// The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+	// means the default model. An unknown one is refused with NOT_FOUND.
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
 	// assistant when `continue_final_message` is set.
@@ -50,8 +50,8 @@ type ChatRequest struct {
 	Reasoning *ReasoningOptions `protobuf:"bytes,8,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
 	// What happens to a conversation that is longer than the model's context. Unset means that it is refused.
 	ContextPolicy *ContextPolicy `protobuf:"bytes,9,opt,name=context_policy,json=contextPolicy,proto3" json:"context_policy,omitempty"`
-	// Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-	// is added. Unset means false.
+	// Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+	// what is added. Unset means false.
 	ContinueFinalMessage *bool `protobuf:"varint,10,opt,name=continue_final_message,json=continueFinalMessage,proto3,oneof" json:"continue_final_message,omitempty"`
 	// Arguments for the model's chat template as the text of a JSON object, at most 64 KiB, for what has no field of its
 	// own. They cannot replace what fields of this message decide. Empty means none. What the template does not know has
@@ -59,14 +59,14 @@ type ChatRequest struct {
 	ChatTemplateArgumentsJson string `protobuf:"bytes,11,opt,name=chat_template_arguments_json,json=chatTemplateArgumentsJson,proto3" json:"chat_template_arguments_json,omitempty"`
 	// What the answer carries beside the answer. Unset means nothing more.
 	ResponseOptions *ResponseOptions `protobuf:"bytes,12,opt,name=response_options,json=responseOptions,proto3" json:"response_options,omitempty"`
-	// The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-	// name or address. Empty means none.
+	// The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+	// real name or address. Empty means none.
 	UserId string `protobuf:"bytes,13,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
 	// lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
 	Labels map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-	// means 0. Anything but 0 is refused when the server does not schedule by priority.
+	// The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+	// Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
 	Priority      *int32 `protobuf:"varint,15,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -369,8 +369,8 @@ type StreamChatRequest struct {
 	Chat *ChatRequest `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
 	// Whether every delta carries the tokens counted so far. Unset means false: they come once, at the end.
 	IncludeRunningUsage *bool `protobuf:"varint,2,opt,name=include_running_usage,json=includeRunningUsage,proto3,oneof" json:"include_running_usage,omitempty"`
-	// The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-	// fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+	// The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+	// means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
 	MinTokensPerDelta *int32 `protobuf:"varint,3,opt,name=min_tokens_per_delta,json=minTokensPerDelta,proto3,oneof" json:"min_tokens_per_delta,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -549,7 +549,7 @@ func (*StreamChatResponse_Finished) isStreamChatResponse_Event() {}
 
 func (*StreamChatResponse_Error) isStreamChatResponse_Event() {}
 
-// The begin of a stream: what is known before the first token.
+// The start of a stream: what is known before the first token.
 type ChatStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of this answer, unique, made by the server.
@@ -677,7 +677,7 @@ func (x *ChatStarted) GetPromptTokenIds() []int32 {
 	return nil
 }
 
-// A piece of one choice. The pieces of several choices come in any order among each other, those of one choice in theirs.
+// A piece of one choice. The pieces of one choice come in order; those of several choices come in any mixture.
 type ChatDelta struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The choice that this is a piece of, from 0.
@@ -859,7 +859,8 @@ func (x *ChatFinished) GetPromptLogprobs() *Logprobs {
 	return nil
 }
 
-// A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query parameters.
+// A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query
+// parameters.
 type CountTokensRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The conversation. Required. What only matters while generating is checked and has no effect on the count.
@@ -1010,7 +1011,7 @@ var File_palaver_v1_chat_service_proto protoreflect.FileDescriptor
 const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dpalaver/v1/chat_service.proto\x12\n" +
-	"palaver.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17palaver/v1/choice.proto\x1a\x1fpalaver/v1/context_policy.proto\x1a#palaver/v1/generation_options.proto\x1a\x19palaver/v1/logprobs.proto\x1a\x18palaver/v1/message.proto\x1a\"palaver/v1/reasoning_options.proto\x1a palaver/v1/response_format.proto\x1a!palaver/v1/response_options.proto\x1a\x18palaver/v1/timings.proto\x1a\x15palaver/v1/tool.proto\x1a\x1apalaver/v1/tool_call.proto\x1a\x16palaver/v1/usage.proto\"\xe5\x11\n" +
+	"palaver.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17palaver/v1/choice.proto\x1a\x1fpalaver/v1/context_policy.proto\x1a#palaver/v1/generation_options.proto\x1a\x19palaver/v1/logprobs.proto\x1a\x18palaver/v1/message.proto\x1a\"palaver/v1/reasoning_options.proto\x1a palaver/v1/response_format.proto\x1a!palaver/v1/response_options.proto\x1a\x18palaver/v1/timings.proto\x1a\x15palaver/v1/tool.proto\x1a\x1apalaver/v1/tool_call.proto\x1a\x16palaver/v1/usage.proto\"\xe4\x11\n" +
 	"\vChatRequest\x12\x1e\n" +
 	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05model\x12@\n" +
 	"\bmessages\x18\x02 \x03(\v2\x13.palaver.v1.MessageB\x0f\xe2A\x01\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80 R\bmessages\x127\n" +
@@ -1027,9 +1028,9 @@ const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	" \x01(\bH\x01R\x14continueFinalMessage\x88\x01\x01\x12J\n" +
 	"\x1cchat_template_arguments_json\x18\v \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x19chatTemplateArgumentsJson\x12F\n" +
 	"\x10response_options\x18\f \x01(\v2\x1b.palaver.v1.ResponseOptionsR\x0fresponseOptions\x12!\n" +
-	"\auser_id\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06userId\x12\xf7\x01\n" +
-	"\x06labels\x18\x0e \x03(\v2#.palaver.v1.ChatRequest.LabelsEntryB\xb9\x01\xbaH\xb5\x01\x9a\x01\xb1\x01\x10@\"\xa5\x01\xba\x01\xa1\x01\n" +
-	"\tlabel-key\x12jmust be a lower-case letter and at most 62 lower-case letters, digits, underscores, hyphens and full stops\x1a(this.matches('^[a-z][a-z0-9_.-]{0,62}$')*\x05r\x03\x18\x80\x02R\x06labels\x123\n" +
+	"\auser_id\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06userId\x12\xf6\x01\n" +
+	"\x06labels\x18\x0e \x03(\v2#.palaver.v1.ChatRequest.LabelsEntryB\xb8\x01\xbaH\xb4\x01\x9a\x01\xb0\x01\x10@\"\xa4\x01\xba\x01\xa0\x01\n" +
+	"\tlabel-key\x12imust be a lower-case letter, then at most 62 lower-case letters, digits, underscores, hyphens, full stops\x1a(this.matches('^[a-z][a-z0-9_.-]{0,62}$')*\x05r\x03\x18\x80\x02R\x06labels\x123\n" +
 	"\bpriority\x18\x0f \x01(\x05B\x12\xbaH\x0f\x1a\r\x18d(\x9c\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x02R\bpriority\x88\x01\x01\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -97,8 +97,8 @@ type Choice struct {
 	FinishReason FinishReason `protobuf:"varint,3,opt,name=finish_reason,json=finishReason,proto3,enum=palaver.v1.FinishReason" json:"finish_reason,omitempty"`
 	// The log probabilities of the choice's tokens. Set when the request asked for them.
 	Logprobs *Logprobs `protobuf:"bytes,4,opt,name=logprobs,proto3" json:"logprobs,omitempty"`
-	// What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-	// sequences or stop tokens did; unset when the model's end-of-sequence token did.
+	// What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+	// stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
 	StopMatch *StopMatch `protobuf:"bytes,5,opt,name=stop_match,json=stopMatch,proto3" json:"stop_match,omitempty"`
 	// The ids of the choice's tokens, thoughts and marks of the chat template included. Set when the request asked for
 	// them.
@@ -186,8 +186,8 @@ type ChoiceFinish struct {
 	Index int32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	// Why the choice ended.
 	FinishReason FinishReason `protobuf:"varint,2,opt,name=finish_reason,json=finishReason,proto3,enum=palaver.v1.FinishReason" json:"finish_reason,omitempty"`
-	// What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-	// sequences or stop tokens did; unset when the model's end-of-sequence token did.
+	// What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+	// stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
 	StopMatch     *StopMatch `protobuf:"bytes,3,opt,name=stop_match,json=stopMatch,proto3" json:"stop_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -65,8 +65,8 @@ type GenerationOptions struct {
 	// How many of the likeliest tokens to report at each place of the answer, 0 to 20. 0 reports the log probability of
 	// the chosen token alone. Default: unset, which reports no log probabilities.
 	TopLogprobs *int32 `protobuf:"varint,12,opt,name=top_logprobs,json=topLogprobs,proto3,oneof" json:"top_logprobs,omitempty"`
-	// The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-	// it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+	// The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+	// When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
 	TimeLimit *durationpb.Duration `protobuf:"bytes,13,opt,name=time_limit,json=timeLimit,proto3,oneof" json:"time_limit,omitempty"`
 	// Whether to end generation shortly before the call's deadline, and to answer with what there is so far and
 	// `FINISH_REASON_TIME_LIMIT`, rather than to fail with DEADLINE_EXCEEDED. Has no effect on a call without a deadline.
@@ -74,8 +74,8 @@ type GenerationOptions struct {
 	StopBeforeDeadline *bool `protobuf:"varint,14,opt,name=stop_before_deadline,json=stopBeforeDeadline,proto3,oneof" json:"stop_before_deadline,omitempty"`
 	// The fewest tokens that each choice has before it may end by itself, from 0. Default: 0.
 	MinOutputTokens *int32 `protobuf:"varint,15,opt,name=min_output_tokens,json=minOutputTokens,proto3,oneof" json:"min_output_tokens,omitempty"`
-	// Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-	// generation config names. An id outside the vocabulary is refused. Default: none.
+	// Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+	// model's generation config names. An id outside the vocabulary is refused. Default: none.
 	StopTokenIds []int32 `protobuf:"varint,16,rep,packed,name=stop_token_ids,json=stopTokenIds,proto3" json:"stop_token_ids,omitempty"`
 	// Whether to go on after the model's end-of-sequence token, until another limit is reached. Meant for measurements.
 	// Default: false.
@@ -105,8 +105,8 @@ type GenerationOptions struct {
 	PromptTopLogprobs *int32 `protobuf:"varint,25,opt,name=prompt_top_logprobs,json=promptTopLogprobs,proto3,oneof" json:"prompt_top_logprobs,omitempty"`
 	// Ends a choice that has begun to repeat itself, with `FINISH_REASON_REPETITION`. Default: unset, which ends none.
 	RepetitionDetection *RepetitionDetection `protobuf:"bytes,26,opt,name=repetition_detection,json=repetitionDetection,proto3" json:"repetition_detection,omitempty"`
-	// Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-	// Default: true.
+	// Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+	// one. Default: true.
 	Watermarking  *bool `protobuf:"varint,27,opt,name=watermarking,proto3,oneof" json:"watermarking,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -132,8 +132,8 @@ type LogprobEntry struct {
 	// The id of the token in the model's vocabulary.
 	TokenId int32 `protobuf:"varint,3,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
 	// The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-	// engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-	// has none.
+	// engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+	// which has none.
 	Logprob *float64 `protobuf:"fixed64,4,opt,name=logprob,proto3,oneof" json:"logprob,omitempty"`
 	// The place of the token in the order of likelihood, from 1. Unset where the engine does not say.
 	Rank          *int32 `protobuf:"varint,5,opt,name=rank,proto3,oneof" json:"rank,omitempty"`

@@ -38,8 +38,8 @@ type Message struct {
 	// What the model thought before it spoke, at most 16 MiB. Only an assistant message can have it. In a request it is
 	// handed to the model's chat template, which decides whether earlier thoughts are shown to the model again.
 	Reasoning string `protobuf:"bytes,5,opt,name=reasoning,proto3" json:"reasoning,omitempty"`
-	// The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-	// to the model's chat template, and most templates do not show it to the model.
+	// The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+	// handed to the model's chat template, and most templates do not show it to the model.
 	Name          string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -180,8 +180,8 @@ type Model struct {
 	VocabularySize int32 `protobuf:"varint,10,opt,name=vocabulary_size,json=vocabularySize,proto3" json:"vocabulary_size,omitempty"`
 	// What the model can do. Unset until it is known.
 	Capabilities *ModelCapabilities `protobuf:"bytes,11,opt,name=capabilities,proto3" json:"capabilities,omitempty"`
-	// The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-	// neither sets is unset here, and has the default that its comment names. Unset until it is known.
+	// The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+	// that neither sets is unset here, and has the default that its comment names. Unset until it is known.
 	DefaultOptions *GenerationOptions `protobuf:"bytes,12,opt,name=default_options,json=defaultOptions,proto3" json:"default_options,omitempty"`
 	// What the answers' `system_fingerprint` says while nothing about the model or its server changes.
 	SystemFingerprint string `protobuf:"bytes,13,opt,name=system_fingerprint,json=systemFingerprint,proto3" json:"system_fingerprint,omitempty"`

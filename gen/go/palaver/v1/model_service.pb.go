@@ -26,8 +26,8 @@ const (
 // A page of the list of models to fetch.
 type ListModelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-	// as 1000.
+	// The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+	// taken as 1000.
 	PageSize *int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
 	// The `next_page_token` of the page before. Empty means the first page. Any other is refused.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

@@ -29,13 +29,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-// clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-// ChatService.
+// Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+// OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+// should use ChatService.
 //
-// Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-// one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-// requests and responses.
+// Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+// in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+// names of requests and responses.
 type OpenAIServiceClient interface {
 	// Answers a conversation. The body of the request is OpenAI's JSON. The answer is one JSON document, or a run of
 	// server-sent events with `[DONE]` at the end when the request has `"stream": true`.
@@ -97,13 +97,13 @@ func (c *openAIServiceClient) GetOpenAIModel(ctx context.Context, in *GetOpenAIM
 // All implementations must embed UnimplementedOpenAIServiceServer
 // for forward compatibility.
 //
-// Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-// clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-// ChatService.
+// Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+// OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+// should use ChatService.
 //
-// Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-// one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-// requests and responses.
+// Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+// in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+// names of requests and responses.
 type OpenAIServiceServer interface {
 	// Answers a conversation. The body of the request is OpenAI's JSON. The answer is one JSON document, or a run of
 	// server-sent events with `[DONE]` at the end when the request has `"stream": true`.

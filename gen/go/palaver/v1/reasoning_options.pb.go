@@ -101,8 +101,8 @@ type ReasoningOptions struct {
 	// How much the model thinks, for models whose chat template has such a setting; refused for others. Unset means the
 	// model's own setting.
 	Effort *ReasoningEffort `protobuf:"varint,2,opt,name=effort,proto3,enum=palaver.v1.ReasoningEffort,oneof" json:"effort,omitempty"`
-	// The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-	// They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+	// The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+	// speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
 	BudgetTokens *int32 `protobuf:"varint,3,opt,name=budget_tokens,json=budgetTokens,proto3,oneof" json:"budget_tokens,omitempty"`
 	// Whether the answer carries the thoughts. Unset means true. They are counted and paid for either way.
 	IncludeReasoning *bool `protobuf:"varint,4,opt,name=include_reasoning,json=includeReasoning,proto3,oneof" json:"include_reasoning,omitempty"`

@@ -173,7 +173,8 @@ type ResponseFormat_Choice struct {
 }
 
 type ResponseFormat_Grammar struct {
-	// Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+	// Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+	// KiB.
 	Grammar string `protobuf:"bytes,6,opt,name=grammar,proto3,oneof"`
 }
 
@@ -281,7 +282,8 @@ type JsonSchemaFormat struct {
 	// What the answer is for, told to models whose chat template shows it, at most 16384 characters.
 	Description string `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
 	// The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-	// the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+	// the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+	// refused.
 	JsonSchema    string `protobuf:"bytes,3,opt,name=json_schema,json=jsonSchema,proto3" json:"json_schema,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -25,7 +25,7 @@ const (
 // How long the parts of a call took in the server. What happens on the way to and from it is not in them.
 type Timings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+	// From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
 	QueueDuration *durationpb.Duration `protobuf:"bytes,1,opt,name=queue_duration,json=queueDuration,proto3" json:"queue_duration,omitempty"`
 	// From the arrival of the request to the first token of the first choice.
 	TimeToFirstToken *durationpb.Duration `protobuf:"bytes,2,opt,name=time_to_first_token,json=timeToFirstToken,proto3" json:"time_to_first_token,omitempty"`

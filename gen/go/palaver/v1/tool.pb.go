@@ -82,7 +82,8 @@ func (ToolChoiceMode) EnumDescriptor() ([]byte, []int) {
 // A function of the caller that the model may ask to have called.
 type Tool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+	// The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+	// unique within a request.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What the tool does and when to use it, told to the model, at most 16384 characters. Empty means that only the name
 	// and the parameters speak.

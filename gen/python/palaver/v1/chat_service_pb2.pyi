@@ -74,14 +74,14 @@ class ChatRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-    Empty means the default model. An unknown one is refused with NOT_FOUND.
+    """The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+    means the default model. An unknown one is refused with NOT_FOUND.
     """
     parallel_tool_calls: _builtins.bool
     """Whether the model may call several tools in one turn. Unset means true. When false only the first call is kept."""
     continue_final_message: _builtins.bool
-    """Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-    is added. Unset means false.
+    """Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+    what is added. Unset means false.
     """
     chat_template_arguments_json: _builtins.str
     """Arguments for the model's chat template as the text of a JSON object, at most 64 KiB, for what has no field of its
@@ -89,12 +89,12 @@ class ChatRequest(_message.Message):
     no effect.
     """
     user_id: _builtins.str
-    """The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-    name or address. Empty means none.
+    """The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+    real name or address. Empty means none.
     """
     priority: _builtins.int
-    """The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-    means 0. Anything but 0 is refused when the server does not schedule by priority.
+    """The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+    Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
     """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
@@ -278,8 +278,8 @@ class StreamChatRequest(_message.Message):
     include_running_usage: _builtins.bool
     """Whether every delta carries the tokens counted so far. Unset means false: they come once, at the end."""
     min_tokens_per_delta: _builtins.int
-    """The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-    fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+    """The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+    means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
     """
     @_builtins.property
     def chat(self) -> Global___ChatRequest:
@@ -355,7 +355,7 @@ Global___StreamChatResponse: _TypeAlias = StreamChatResponse  # noqa: Y015
 
 @_typing.final
 class ChatStarted(_message.Message):
-    """The begin of a stream: what is known before the first token."""
+    """The start of a stream: what is known before the first token."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -423,7 +423,7 @@ Global___ChatStarted: _TypeAlias = ChatStarted  # noqa: Y015
 
 @_typing.final
 class ChatDelta(_message.Message):
-    """A piece of one choice. The pieces of several choices come in any order among each other, those of one choice in theirs."""
+    """A piece of one choice. The pieces of one choice come in order; those of several choices come in any mixture."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -523,7 +523,9 @@ Global___ChatFinished: _TypeAlias = ChatFinished  # noqa: Y015
 
 @_typing.final
 class CountTokensRequest(_message.Message):
-    """A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query parameters."""
+    """A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query
+    parameters.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

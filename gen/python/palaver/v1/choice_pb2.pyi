@@ -83,8 +83,8 @@ class Choice(_message.Message):
 
     @_builtins.property
     def stop_match(self) -> Global___StopMatch:
-        """What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-        sequences or stop tokens did; unset when the model's end-of-sequence token did.
+        """What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+        stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
         """
 
     @_builtins.property
@@ -126,8 +126,8 @@ class ChoiceFinish(_message.Message):
     """Why the choice ended."""
     @_builtins.property
     def stop_match(self) -> Global___StopMatch:
-        """What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-        sequences or stop tokens did; unset when the model's end-of-sequence token did.
+        """What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+        stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
         """
 
     def __init__(

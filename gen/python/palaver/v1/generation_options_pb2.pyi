@@ -142,8 +142,8 @@ class GenerationOptions(_message.Message):
     reports no log probabilities of the prompt.
     """
     watermarking: _builtins.bool
-    """Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-    Default: true.
+    """Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+    one. Default: true.
     """
     @_builtins.property
     def stop_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -153,14 +153,14 @@ class GenerationOptions(_message.Message):
 
     @_builtins.property
     def time_limit(self) -> _duration_pb2.Duration:
-        """The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-        it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+        """The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+        When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
         """
 
     @_builtins.property
     def stop_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-        generation config names. An id outside the vocabulary is refused. Default: none.
+        """Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+        model's generation config names. An id outside the vocabulary is refused. Default: none.
         """
 
     @_builtins.property

@@ -91,8 +91,8 @@ class LogprobEntry(_message.Message):
     """The id of the token in the model's vocabulary."""
     logprob: _builtins.float
     """The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-    engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-    has none.
+    engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+    which has none.
     """
     rank: _builtins.int
     """The place of the token in the order of likelihood, from 1. Unset where the engine does not say."""

@@ -44,8 +44,8 @@ class Message(_message.Message):
     handed to the model's chat template, which decides whether earlier thoughts are shown to the model again.
     """
     name: _builtins.str
-    """The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-    to the model's chat template, and most templates do not show it to the model.
+    """The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+    handed to the model's chat template, and most templates do not show it to the model.
     """
     @_builtins.property
     def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_part_pb2.ContentPart]:

@@ -149,8 +149,8 @@ class Model(_message.Message):
 
     @_builtins.property
     def default_options(self) -> _generation_options_pb2.GenerationOptions:
-        """The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-        neither sets is unset here, and has the default that its comment names. Unset until it is known.
+        """The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+        that neither sets is unset here, and has the default that its comment names. Unset until it is known.
         """
 
     def __init__(

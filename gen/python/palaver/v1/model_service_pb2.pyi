@@ -28,8 +28,8 @@ class ListModelsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-    as 1000.
+    """The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+    taken as 1000.
     """
     page_token: _builtins.str
     """The `next_page_token` of the page before. Empty means the first page. Any other is refused."""

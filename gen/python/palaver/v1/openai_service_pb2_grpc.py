@@ -27,13 +27,13 @@ if _version_not_supported:
 
 
 class OpenAIServiceStub:
-    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-    clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-    ChatService.
+    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+    OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+    should use ChatService.
 
-    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-    one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-    requests and responses.
+    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+    in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+    names of requests and responses.
     """
 
     def __init__(self, channel):
@@ -60,13 +60,13 @@ class OpenAIServiceStub:
 
 
 class OpenAIServiceServicer:
-    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-    clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-    ChatService.
+    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+    OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+    should use ChatService.
 
-    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-    one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-    requests and responses.
+    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+    in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+    names of requests and responses.
     """
 
     def CreateChatCompletion(self, request, context):
@@ -118,13 +118,13 @@ def add_OpenAIServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OpenAIService:
-    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-    clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-    ChatService.
+    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+    OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+    should use ChatService.
 
-    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-    one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-    requests and responses.
+    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+    in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+    names of requests and responses.
     """
 
     @staticmethod

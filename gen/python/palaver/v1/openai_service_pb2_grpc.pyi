@@ -28,13 +28,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OpenAIServiceStub:
-    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-    clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-    ChatService.
+    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+    OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+    should use ChatService.
 
-    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-    one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-    requests and responses.
+    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+    in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+    names of requests and responses.
     """
 
     @_typing.overload
@@ -52,13 +52,13 @@ class OpenAIServiceStub:
 
 @_typing.type_check_only
 class OpenAIServiceAsyncStub(OpenAIServiceStub):
-    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-    clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-    ChatService.
+    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+    OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+    should use ChatService.
 
-    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-    one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-    requests and responses.
+    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+    in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+    names of requests and responses.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -72,13 +72,13 @@ class OpenAIServiceAsyncStub(OpenAIServiceStub):
     """Describes one model in OpenAI's JSON. An unknown one is refused with NOT_FOUND."""
 
 class OpenAIServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-    clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-    ChatService.
+    """Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+    OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+    should use ChatService.
 
-    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-    one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-    requests and responses.
+    Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+    in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+    names of requests and responses.
     """
 
     @_abc_1.abstractmethod

@@ -78,8 +78,8 @@ class ReasoningOptions(_message.Message):
     model's own setting.
     """
     budget_tokens: _builtins.int
-    """The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-    They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+    """The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+    speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
     """
     include_reasoning: _builtins.bool
     """Whether the answer carries the thoughts. Unset means true. They are counted and paid for either way."""

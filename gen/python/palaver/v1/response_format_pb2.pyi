@@ -37,7 +37,9 @@ class ResponseFormat(_message.Message):
     regex: _builtins.str
     """Text that matches a regular expression as a whole, 1 to 16384 characters."""
     grammar: _builtins.str
-    """Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB."""
+    """Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+    KiB.
+    """
     structural_tag_json: _builtins.str
     """Free text in which what stands between given tags is held to a form of its own: a structural tag, as JSON text in
     the dialect of the server's guided-output library, at most 256 KiB.
@@ -132,7 +134,8 @@ class JsonSchemaFormat(_message.Message):
     """What the answer is for, told to models whose chat template shows it, at most 16384 characters."""
     json_schema: _builtins.str
     """The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-    the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+    the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+    refused.
     """
     def __init__(
         self,

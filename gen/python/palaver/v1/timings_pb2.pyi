@@ -29,7 +29,7 @@ class Timings(_message.Message):
     TOTAL_DURATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def queue_duration(self) -> _duration_pb2.Duration:
-        """From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room."""
+        """From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room."""
 
     @_builtins.property
     def time_to_first_token(self) -> _duration_pb2.Duration:

@@ -56,7 +56,9 @@ class Tool(_message.Message):
     PARAMETERS_JSON_SCHEMA_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request."""
+    """The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+    unique within a request.
+    """
     description: _builtins.str
     """What the tool does and when to use it, told to the model, at most 16384 characters. Empty means that only the name
     and the parameters speak.

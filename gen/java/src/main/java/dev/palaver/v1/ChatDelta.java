@@ -7,7 +7,7 @@ package dev.palaver.v1;
 
 /**
  * <pre>
- * A piece of one choice. The pieces of several choices come in any order among each other, those of one choice in theirs.
+ * A piece of one choice. The pieces of one choice come in order; those of several choices come in any mixture.
  * </pre>
  *
  * Protobuf type {@code palaver.v1.ChatDelta}
@@ -632,7 +632,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * A piece of one choice. The pieces of several choices come in any order among each other, those of one choice in theirs.
+   * A piece of one choice. The pieces of one choice come in order; those of several choices come in any mixture.
    * </pre>
    *
    * Protobuf type {@code palaver.v1.ChatDelta}

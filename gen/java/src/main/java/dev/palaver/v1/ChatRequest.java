@@ -75,8 +75,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object model_ = "";
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-   * Empty means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+   * means the default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -97,8 +97,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-   * Empty means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+   * means the default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -475,8 +475,8 @@ private static final long serialVersionUID = 0L;
   private boolean continueFinalMessage_ = false;
   /**
    * <pre>
-   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-   * is added. Unset means false.
+   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+   * what is added. Unset means false.
    * </pre>
    *
    * <code>optional bool continue_final_message = 10;</code>
@@ -488,8 +488,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-   * is added. Unset means false.
+   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+   * what is added. Unset means false.
    * </pre>
    *
    * <code>optional bool continue_final_message = 10;</code>
@@ -594,8 +594,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object userId_ = "";
   /**
    * <pre>
-   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-   * name or address. Empty means none.
+   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+   * real name or address. Empty means none.
    * </pre>
    *
    * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -616,8 +616,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-   * name or address. Empty means none.
+   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+   * real name or address. Empty means none.
    * </pre>
    *
    * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -741,8 +741,8 @@ java.lang.String defaultValue) {
   private int priority_ = 0;
   /**
    * <pre>
-   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-   * means 0. Anything but 0 is refused when the server does not schedule by priority.
+   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+   * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
    * </pre>
    *
    * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>
@@ -754,8 +754,8 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-   * means 0. Anything but 0 is refused when the server does not schedule by priority.
+   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+   * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
    * </pre>
    *
    * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>
@@ -1656,8 +1656,8 @@ java.lang.String defaultValue) {
     private java.lang.Object model_ = "";
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-     * Empty means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+     * means the default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1677,8 +1677,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-     * Empty means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+     * means the default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1699,8 +1699,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-     * Empty means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+     * means the default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1717,8 +1717,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-     * Empty means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+     * means the default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1732,8 +1732,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-     * Empty means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+     * means the default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -3263,8 +3263,8 @@ java.lang.String defaultValue) {
     private boolean continueFinalMessage_ ;
     /**
      * <pre>
-     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-     * is added. Unset means false.
+     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+     * what is added. Unset means false.
      * </pre>
      *
      * <code>optional bool continue_final_message = 10;</code>
@@ -3276,8 +3276,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-     * is added. Unset means false.
+     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+     * what is added. Unset means false.
      * </pre>
      *
      * <code>optional bool continue_final_message = 10;</code>
@@ -3289,8 +3289,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-     * is added. Unset means false.
+     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+     * what is added. Unset means false.
      * </pre>
      *
      * <code>optional bool continue_final_message = 10;</code>
@@ -3306,8 +3306,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-     * is added. Unset means false.
+     * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+     * what is added. Unset means false.
      * </pre>
      *
      * <code>optional bool continue_final_message = 10;</code>
@@ -3582,8 +3582,8 @@ java.lang.String defaultValue) {
     private java.lang.Object userId_ = "";
     /**
      * <pre>
-     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-     * name or address. Empty means none.
+     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+     * real name or address. Empty means none.
      * </pre>
      *
      * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -3603,8 +3603,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-     * name or address. Empty means none.
+     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+     * real name or address. Empty means none.
      * </pre>
      *
      * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -3625,8 +3625,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-     * name or address. Empty means none.
+     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+     * real name or address. Empty means none.
      * </pre>
      *
      * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -3643,8 +3643,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-     * name or address. Empty means none.
+     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+     * real name or address. Empty means none.
      * </pre>
      *
      * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -3658,8 +3658,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-     * name or address. Empty means none.
+     * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+     * real name or address. Empty means none.
      * </pre>
      *
      * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -3841,8 +3841,8 @@ java.lang.String defaultValue) {
     private int priority_ ;
     /**
      * <pre>
-     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-     * means 0. Anything but 0 is refused when the server does not schedule by priority.
+     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+     * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
      * </pre>
      *
      * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>
@@ -3854,8 +3854,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-     * means 0. Anything but 0 is refused when the server does not schedule by priority.
+     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+     * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
      * </pre>
      *
      * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>
@@ -3867,8 +3867,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-     * means 0. Anything but 0 is refused when the server does not schedule by priority.
+     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+     * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
      * </pre>
      *
      * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>
@@ -3884,8 +3884,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-     * means 0. Anything but 0 is refused when the server does not schedule by priority.
+     * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+     * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
      * </pre>
      *
      * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>

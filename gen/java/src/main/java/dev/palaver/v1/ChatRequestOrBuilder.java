@@ -12,8 +12,8 @@ public interface ChatRequestOrBuilder extends
 
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-   * Empty means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+   * means the default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -22,8 +22,8 @@ public interface ChatRequestOrBuilder extends
   java.lang.String getModel();
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters.
-   * Empty means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
+   * means the default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -289,8 +289,8 @@ public interface ChatRequestOrBuilder extends
 
   /**
    * <pre>
-   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-   * is added. Unset means false.
+   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+   * what is added. Unset means false.
    * </pre>
    *
    * <code>optional bool continue_final_message = 10;</code>
@@ -299,8 +299,8 @@ public interface ChatRequestOrBuilder extends
   boolean hasContinueFinalMessage();
   /**
    * <pre>
-   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only what
-   * is added. Unset means false.
+   * Whether the last message, which must be of the assistant, is continued rather than answered. The answer has only
+   * what is added. Unset means false.
    * </pre>
    *
    * <code>optional bool continue_final_message = 10;</code>
@@ -361,8 +361,8 @@ public interface ChatRequestOrBuilder extends
 
   /**
    * <pre>
-   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-   * name or address. Empty means none.
+   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+   * real name or address. Empty means none.
    * </pre>
    *
    * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -371,8 +371,8 @@ public interface ChatRequestOrBuilder extends
   java.lang.String getUserId();
   /**
    * <pre>
-   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's real
-   * name or address. Empty means none.
+   * The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
+   * real name or address. Empty means none.
    * </pre>
    *
    * <code>string user_id = 13 [(.buf.validate.field) = { ... }</code>
@@ -442,8 +442,8 @@ java.lang.String defaultValue);
 
   /**
    * <pre>
-   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-   * means 0. Anything but 0 is refused when the server does not schedule by priority.
+   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+   * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
    * </pre>
    *
    * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>
@@ -452,8 +452,8 @@ java.lang.String defaultValue);
   boolean hasPriority();
   /**
    * <pre>
-   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler. Unset
-   * means 0. Anything but 0 is refused when the server does not schedule by priority.
+   * The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
+   * Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
    * </pre>
    *
    * <code>optional int32 priority = 15 [(.buf.validate.field) = { ... }</code>

@@ -98,7 +98,7 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
       "ormat.proto\032!palaver/v1/response_options" +
       ".proto\032\030palaver/v1/timings.proto\032\025palave" +
       "r/v1/tool.proto\032\032palaver/v1/tool_call.pr" +
-      "oto\032\026palaver/v1/usage.proto\"\223\020\n\013ChatRequ" +
+      "oto\032\026palaver/v1/usage.proto\"\222\020\n\013ChatRequ" +
       "est\022\027\n\005model\030\001 \001(\tB\010\272H\005r\003\030\200\004\0226\n\010messages" +
       "\030\002 \003(\0132\023.palaver.v1.MessageB\017\342A\001\002\272H\010\222\001\005\010" +
       "\001\020\200 \022.\n\007options\030\003 \001(\0132\035.palaver.v1.Gener" +
@@ -115,101 +115,101 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
       "essage\030\n \001(\010H\001\210\001\001\022/\n\034chat_template_argum" +
       "ents_json\030\013 \001(\tB\t\272H\006r\004(\200\200\004\0225\n\020response_o" +
       "ptions\030\014 \001(\0132\033.palaver.v1.ResponseOption" +
-      "s\022\031\n\007user_id\030\r \001(\tB\010\272H\005r\003\030\200\002\022\357\001\n\006labels\030" +
+      "s\022\031\n\007user_id\030\r \001(\tB\010\272H\005r\003\030\200\002\022\356\001\n\006labels\030" +
       "\016 \003(\0132#.palaver.v1.ChatRequest.LabelsEnt" +
-      "ryB\271\001\272H\265\001\232\001\261\001\020@\"\245\001\272\001\241\001\n\tlabel-key\022jmust " +
-      "be a lower-case letter and at most 62 lo" +
-      "wer-case letters, digits, underscores, h" +
-      "yphens and full stops\032(this.matches(\'^[a" +
-      "-z][a-z0-9_.-]{0,62}$\')*\005r\003\030\200\002\022)\n\010priori" +
-      "ty\030\017 \001(\005B\022\272H\017\032\r\030d(\234\377\377\377\377\377\377\377\377\001H\002\210\001\001\032-\n\013Lab" +
-      "elsEntry\022\013\n\003key\030\001 \001(\t\022\r\n\005value\030\002 \001(\t:\0028\001" +
-      ":\336\007\272H\332\007\032\362\001\n\022messages.last-role\022hthe last" +
-      " message must be a user or tool message," +
-      " or an assistant message with continue_f" +
-      "inal_message set\032rthis.messages.size() =" +
-      "= 0 || this.continue_final_message || th" +
-      "is.messages[this.messages.size() - 1].ro" +
-      "le in [2, 4]\032\370\002\n%continue_final_message." +
-      "assistant-only\022\\continue_final_message n" +
-      "eeds a last message of the assistant tha" +
-      "t has text and no tool calls\032\360\001this.mess" +
-      "ages.size() == 0 || !this.continue_final" +
-      "_message || (this.messages[this.messages" +
-      ".size() - 1].role == 3 && this.messages[" +
-      "this.messages.size() - 1].content.size()" +
-      " > 0 && this.messages[this.messages.size" +
-      "() - 1].tool_calls.size() == 0)\032\302\001\n\030tool" +
-      "_choice.unknown-tool\022&tool_choice must n" +
-      "ame one of the tools\032~!has(this.tool_cho" +
-      "ice) || !has(this.tool_choice.tool_name)" +
-      " || this.tools.exists(tool, tool.name ==" +
-      " this.tool_choice.tool_name)\032\242\001\n\024tool_ch" +
-      "oice.no-tools\022;tool_choice cannot requir" +
-      "e a tool when no tools are offered\032M!has" +
-      "(this.tool_choice) || this.tool_choice.m" +
-      "ode != 3 || this.tools.size() > 0B\026\n\024_pa" +
-      "rallel_tool_callsB\031\n\027_continue_final_mes" +
-      "sageB\013\n\t_priority\"\321\003\n\014ChatResponse\022\n\n\002id" +
-      "\030\001 \001(\t\022\r\n\005model\030\002 \001(\t\022/\n\013create_time\030\003 \001" +
-      "(\0132\032.google.protobuf.Timestamp\022#\n\007choice" +
-      "s\030\004 \003(\0132\022.palaver.v1.Choice\022 \n\005usage\030\005 \001" +
-      "(\0132\021.palaver.v1.Usage\022$\n\007timings\030\006 \001(\0132\023" +
-      ".palaver.v1.Timings\022\032\n\022system_fingerprin" +
-      "t\030\007 \001(\t\022\031\n\021max_output_tokens\030\010 \001(\005\0229\n\022co" +
-      "ntext_truncation\030\t \001(\0132\035.palaver.v1.Cont" +
-      "extTruncation\0228\n\021effective_options\030\n \001(\013" +
-      "2\035.palaver.v1.GenerationOptions\022\023\n\013promp" +
-      "t_text\030\013 \001(\t\022\030\n\020prompt_token_ids\030\014 \003(\005\022-" +
-      "\n\017prompt_logprobs\030\r \001(\0132\024.palaver.v1.Log" +
-      "probs\"\314\001\n\021StreamChatRequest\0221\n\004chat\030\001 \001(" +
-      "\0132\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\022\"" +
-      "\n\025include_running_usage\030\002 \001(\010H\000\210\001\001\022-\n\024mi" +
-      "n_tokens_per_delta\030\003 \001(\005B\n\272H\007\032\005\030\200\010(\001H\001\210\001" +
-      "\001B\030\n\026_include_running_usageB\027\n\025_min_toke" +
-      "ns_per_delta\"\304\001\n\022StreamChatResponse\022*\n\007s" +
-      "tarted\030\001 \001(\0132\027.palaver.v1.ChatStartedH\000\022" +
-      "&\n\005delta\030\002 \001(\0132\025.palaver.v1.ChatDeltaH\000\022" +
-      ",\n\010finished\030\003 \001(\0132\030.palaver.v1.ChatFinis" +
-      "hedH\000\022#\n\005error\030\004 \001(\0132\022.google.rpc.Status" +
-      "H\000B\007\n\005event\"\320\002\n\013ChatStarted\022\n\n\002id\030\001 \001(\t\022" +
-      "\r\n\005model\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.go" +
-      "ogle.protobuf.Timestamp\022\032\n\022prompt_token_" +
-      "count\030\004 \001(\005\022\031\n\021max_output_tokens\030\005 \001(\005\022\032" +
-      "\n\022system_fingerprint\030\006 \001(\t\0229\n\022context_tr" +
-      "uncation\030\007 \001(\0132\035.palaver.v1.ContextTrunc" +
-      "ation\0228\n\021effective_options\030\010 \001(\0132\035.palav" +
-      "er.v1.GenerationOptions\022\023\n\013prompt_text\030\t" +
-      " \001(\t\022\030\n\020prompt_token_ids\030\n \003(\005\"\347\001\n\tChatD" +
-      "elta\022\024\n\014choice_index\030\001 \001(\005\022\027\n\017sequence_n" +
-      "umber\030\002 \001(\005\022\014\n\004text\030\003 \001(\t\022\021\n\treasoning\030\004" +
-      " \001(\t\022-\n\ntool_calls\030\005 \003(\0132\031.palaver.v1.To" +
-      "olCallDelta\022&\n\010logprobs\030\006 \001(\0132\024.palaver." +
-      "v1.Logprobs\022\021\n\ttoken_ids\030\007 \003(\005\022 \n\005usage\030" +
-      "\010 \001(\0132\021.palaver.v1.Usage\"\260\001\n\014ChatFinishe" +
-      "d\022)\n\007choices\030\001 \003(\0132\030.palaver.v1.ChoiceFi" +
-      "nish\022 \n\005usage\030\002 \001(\0132\021.palaver.v1.Usage\022$" +
-      "\n\007timings\030\003 \001(\0132\023.palaver.v1.Timings\022-\n\017" +
-      "prompt_logprobs\030\004 \001(\0132\024.palaver.v1.Logpr" +
-      "obs\"G\n\022CountTokensRequest\0221\n\004chat\030\001 \001(\0132" +
-      "\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\"\335\001\n" +
-      "\023CountTokensResponse\022\r\n\005model\030\001 \001(\t\022\032\n\022p" +
-      "rompt_token_count\030\002 \001(\005\022\026\n\016context_lengt" +
-      "h\030\003 \001(\005\022\031\n\021max_output_tokens\030\004 \001(\005\0229\n\022co" +
-      "ntext_truncation\030\005 \001(\0132\035.palaver.v1.Cont" +
-      "extTruncation\022\023\n\013prompt_text\030\006 \001(\t\022\030\n\020pr" +
-      "ompt_token_ids\030\007 \003(\0052\327\002\n\013ChatService\022V\n\004" +
-      "Chat\022\027.palaver.v1.ChatRequest\032\030.palaver." +
-      "v1.ChatResponse\"\033\202\323\344\223\002\025\"\020/palaver/v1/cha" +
-      "t:\001*\022t\n\nStreamChat\022\035.palaver.v1.StreamCh" +
-      "atRequest\032\036.palaver.v1.StreamChatRespons" +
-      "e\"%\202\323\344\223\002\037\"\027/palaver/v1/chat:stream:\004chat" +
-      "0\001\022z\n\013CountTokens\022\036.palaver.v1.CountToke" +
-      "nsRequest\032\037.palaver.v1.CountTokensRespon" +
-      "se\"*\202\323\344\223\002$\"\034/palaver/v1/chat:countTokens" +
-      ":\004chatBO\n\016dev.palaver.v1P\001Z;github.com/p" +
-      "alaver-chat/palaver/gen/go/palaver/v1;pa" +
-      "laverv1b\006proto3"
+      "ryB\270\001\272H\264\001\232\001\260\001\020@\"\244\001\272\001\240\001\n\tlabel-key\022imust " +
+      "be a lower-case letter, then at most 62 " +
+      "lower-case letters, digits, underscores," +
+      " hyphens, full stops\032(this.matches(\'^[a-" +
+      "z][a-z0-9_.-]{0,62}$\')*\005r\003\030\200\002\022)\n\010priorit" +
+      "y\030\017 \001(\005B\022\272H\017\032\r\030d(\234\377\377\377\377\377\377\377\377\001H\002\210\001\001\032-\n\013Labe" +
+      "lsEntry\022\013\n\003key\030\001 \001(\t\022\r\n\005value\030\002 \001(\t:\0028\001:" +
+      "\336\007\272H\332\007\032\362\001\n\022messages.last-role\022hthe last " +
+      "message must be a user or tool message, " +
+      "or an assistant message with continue_fi" +
+      "nal_message set\032rthis.messages.size() ==" +
+      " 0 || this.continue_final_message || thi" +
+      "s.messages[this.messages.size() - 1].rol" +
+      "e in [2, 4]\032\370\002\n%continue_final_message.a" +
+      "ssistant-only\022\\continue_final_message ne" +
+      "eds a last message of the assistant that" +
+      " has text and no tool calls\032\360\001this.messa" +
+      "ges.size() == 0 || !this.continue_final_" +
+      "message || (this.messages[this.messages." +
+      "size() - 1].role == 3 && this.messages[t" +
+      "his.messages.size() - 1].content.size() " +
+      "> 0 && this.messages[this.messages.size(" +
+      ") - 1].tool_calls.size() == 0)\032\302\001\n\030tool_" +
+      "choice.unknown-tool\022&tool_choice must na" +
+      "me one of the tools\032~!has(this.tool_choi" +
+      "ce) || !has(this.tool_choice.tool_name) " +
+      "|| this.tools.exists(tool, tool.name == " +
+      "this.tool_choice.tool_name)\032\242\001\n\024tool_cho" +
+      "ice.no-tools\022;tool_choice cannot require" +
+      " a tool when no tools are offered\032M!has(" +
+      "this.tool_choice) || this.tool_choice.mo" +
+      "de != 3 || this.tools.size() > 0B\026\n\024_par" +
+      "allel_tool_callsB\031\n\027_continue_final_mess" +
+      "ageB\013\n\t_priority\"\321\003\n\014ChatResponse\022\n\n\002id\030" +
+      "\001 \001(\t\022\r\n\005model\030\002 \001(\t\022/\n\013create_time\030\003 \001(" +
+      "\0132\032.google.protobuf.Timestamp\022#\n\007choices" +
+      "\030\004 \003(\0132\022.palaver.v1.Choice\022 \n\005usage\030\005 \001(" +
+      "\0132\021.palaver.v1.Usage\022$\n\007timings\030\006 \001(\0132\023." +
+      "palaver.v1.Timings\022\032\n\022system_fingerprint" +
+      "\030\007 \001(\t\022\031\n\021max_output_tokens\030\010 \001(\005\0229\n\022con" +
+      "text_truncation\030\t \001(\0132\035.palaver.v1.Conte" +
+      "xtTruncation\0228\n\021effective_options\030\n \001(\0132" +
+      "\035.palaver.v1.GenerationOptions\022\023\n\013prompt" +
+      "_text\030\013 \001(\t\022\030\n\020prompt_token_ids\030\014 \003(\005\022-\n" +
+      "\017prompt_logprobs\030\r \001(\0132\024.palaver.v1.Logp" +
+      "robs\"\314\001\n\021StreamChatRequest\0221\n\004chat\030\001 \001(\013" +
+      "2\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\022\"\n" +
+      "\025include_running_usage\030\002 \001(\010H\000\210\001\001\022-\n\024min" +
+      "_tokens_per_delta\030\003 \001(\005B\n\272H\007\032\005\030\200\010(\001H\001\210\001\001" +
+      "B\030\n\026_include_running_usageB\027\n\025_min_token" +
+      "s_per_delta\"\304\001\n\022StreamChatResponse\022*\n\007st" +
+      "arted\030\001 \001(\0132\027.palaver.v1.ChatStartedH\000\022&" +
+      "\n\005delta\030\002 \001(\0132\025.palaver.v1.ChatDeltaH\000\022," +
+      "\n\010finished\030\003 \001(\0132\030.palaver.v1.ChatFinish" +
+      "edH\000\022#\n\005error\030\004 \001(\0132\022.google.rpc.StatusH" +
+      "\000B\007\n\005event\"\320\002\n\013ChatStarted\022\n\n\002id\030\001 \001(\t\022\r" +
+      "\n\005model\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.goo" +
+      "gle.protobuf.Timestamp\022\032\n\022prompt_token_c" +
+      "ount\030\004 \001(\005\022\031\n\021max_output_tokens\030\005 \001(\005\022\032\n" +
+      "\022system_fingerprint\030\006 \001(\t\0229\n\022context_tru" +
+      "ncation\030\007 \001(\0132\035.palaver.v1.ContextTrunca" +
+      "tion\0228\n\021effective_options\030\010 \001(\0132\035.palave" +
+      "r.v1.GenerationOptions\022\023\n\013prompt_text\030\t " +
+      "\001(\t\022\030\n\020prompt_token_ids\030\n \003(\005\"\347\001\n\tChatDe" +
+      "lta\022\024\n\014choice_index\030\001 \001(\005\022\027\n\017sequence_nu" +
+      "mber\030\002 \001(\005\022\014\n\004text\030\003 \001(\t\022\021\n\treasoning\030\004 " +
+      "\001(\t\022-\n\ntool_calls\030\005 \003(\0132\031.palaver.v1.Too" +
+      "lCallDelta\022&\n\010logprobs\030\006 \001(\0132\024.palaver.v" +
+      "1.Logprobs\022\021\n\ttoken_ids\030\007 \003(\005\022 \n\005usage\030\010" +
+      " \001(\0132\021.palaver.v1.Usage\"\260\001\n\014ChatFinished" +
+      "\022)\n\007choices\030\001 \003(\0132\030.palaver.v1.ChoiceFin" +
+      "ish\022 \n\005usage\030\002 \001(\0132\021.palaver.v1.Usage\022$\n" +
+      "\007timings\030\003 \001(\0132\023.palaver.v1.Timings\022-\n\017p" +
+      "rompt_logprobs\030\004 \001(\0132\024.palaver.v1.Logpro" +
+      "bs\"G\n\022CountTokensRequest\0221\n\004chat\030\001 \001(\0132\027" +
+      ".palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\"\335\001\n\023" +
+      "CountTokensResponse\022\r\n\005model\030\001 \001(\t\022\032\n\022pr" +
+      "ompt_token_count\030\002 \001(\005\022\026\n\016context_length" +
+      "\030\003 \001(\005\022\031\n\021max_output_tokens\030\004 \001(\005\0229\n\022con" +
+      "text_truncation\030\005 \001(\0132\035.palaver.v1.Conte" +
+      "xtTruncation\022\023\n\013prompt_text\030\006 \001(\t\022\030\n\020pro" +
+      "mpt_token_ids\030\007 \003(\0052\327\002\n\013ChatService\022V\n\004C" +
+      "hat\022\027.palaver.v1.ChatRequest\032\030.palaver.v" +
+      "1.ChatResponse\"\033\202\323\344\223\002\025\"\020/palaver/v1/chat" +
+      ":\001*\022t\n\nStreamChat\022\035.palaver.v1.StreamCha" +
+      "tRequest\032\036.palaver.v1.StreamChatResponse" +
+      "\"%\202\323\344\223\002\037\"\027/palaver/v1/chat:stream:\004chat0" +
+      "\001\022z\n\013CountTokens\022\036.palaver.v1.CountToken" +
+      "sRequest\032\037.palaver.v1.CountTokensRespons" +
+      "e\"*\202\323\344\223\002$\"\034/palaver/v1/chat:countTokens:" +
+      "\004chatBO\n\016dev.palaver.v1P\001Z;github.com/pa" +
+      "laver-chat/palaver/gen/go/palaver/v1;pal" +
+      "averv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,

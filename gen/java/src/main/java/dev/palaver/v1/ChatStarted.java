@@ -7,7 +7,7 @@ package dev.palaver.v1;
 
 /**
  * <pre>
- * The begin of a stream: what is known before the first token.
+ * The start of a stream: what is known before the first token.
  * </pre>
  *
  * Protobuf type {@code palaver.v1.ChatStarted}
@@ -724,7 +724,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The begin of a stream: what is known before the first token.
+   * The start of a stream: what is known before the first token.
    * </pre>
    *
    * Protobuf type {@code palaver.v1.ChatStarted}

@@ -176,8 +176,8 @@ private static final long serialVersionUID = 0L;
   private dev.palaver.v1.StopMatch stopMatch_;
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -189,8 +189,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -202,8 +202,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1197,8 +1197,8 @@ private static final long serialVersionUID = 0L;
         dev.palaver.v1.StopMatch, dev.palaver.v1.StopMatch.Builder, dev.palaver.v1.StopMatchOrBuilder> stopMatchBuilder_;
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1209,8 +1209,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1225,8 +1225,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1246,8 +1246,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1265,8 +1265,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1291,8 +1291,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1309,8 +1309,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1322,8 +1322,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -1338,8 +1338,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 5;</code>

@@ -99,8 +99,8 @@ private static final long serialVersionUID = 0L;
   private dev.palaver.v1.StopMatch stopMatch_;
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -112,8 +112,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -125,8 +125,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -625,8 +625,8 @@ private static final long serialVersionUID = 0L;
         dev.palaver.v1.StopMatch, dev.palaver.v1.StopMatch.Builder, dev.palaver.v1.StopMatchOrBuilder> stopMatchBuilder_;
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -637,8 +637,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -653,8 +653,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -674,8 +674,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -693,8 +693,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -719,8 +719,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -737,8 +737,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -750,8 +750,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -766,8 +766,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-     * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+     * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+     * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
      * </pre>
      *
      * <code>.palaver.v1.StopMatch stop_match = 3;</code>

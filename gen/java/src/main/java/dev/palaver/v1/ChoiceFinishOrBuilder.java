@@ -41,8 +41,8 @@ public interface ChoiceFinishOrBuilder extends
 
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -51,8 +51,8 @@ public interface ChoiceFinishOrBuilder extends
   boolean hasStopMatch();
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 3;</code>
@@ -61,8 +61,8 @@ public interface ChoiceFinishOrBuilder extends
   dev.palaver.v1.StopMatch getStopMatch();
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 3;</code>

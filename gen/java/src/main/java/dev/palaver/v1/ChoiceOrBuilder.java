@@ -95,8 +95,8 @@ public interface ChoiceOrBuilder extends
 
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -105,8 +105,8 @@ public interface ChoiceOrBuilder extends
   boolean hasStopMatch();
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 5;</code>
@@ -115,8 +115,8 @@ public interface ChoiceOrBuilder extends
   dev.palaver.v1.StopMatch getStopMatch();
   /**
    * <pre>
-   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's stop
-   * sequences or stop tokens did; unset when the model's end-of-sequence token did.
+   * What ended the choice. Set when `finish_reason` is `FINISH_REASON_STOP` and one of the request's or the model's
+   * stop sequences or stop tokens did; unset when the model's end-of-sequence token did.
    * </pre>
    *
    * <code>.palaver.v1.StopMatch stop_match = 5;</code>

@@ -7,7 +7,8 @@ package dev.palaver.v1;
 
 /**
  * <pre>
- * A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query parameters.
+ * A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query
+ * parameters.
  * </pre>
  *
  * Protobuf type {@code palaver.v1.CountTokensRequest}
@@ -259,7 +260,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query parameters.
+   * A conversation whose tokens are to be counted. Over REST the body is `chat`, and the other fields are query
+   * parameters.
    * </pre>
    *
    * Protobuf type {@code palaver.v1.CountTokensRequest}

@@ -455,8 +455,8 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Duration timeLimit_;
   /**
    * <pre>
-   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-   * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+   * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
    * </pre>
    *
    * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -468,8 +468,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-   * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+   * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
    * </pre>
    *
    * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -481,8 +481,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-   * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+   * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
    * </pre>
    *
    * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -556,8 +556,8 @@ private static final long serialVersionUID = 0L;
       emptyIntList();
   /**
    * <pre>
-   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-   * generation config names. An id outside the vocabulary is refused. Default: none.
+   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+   * model's generation config names. An id outside the vocabulary is refused. Default: none.
    * </pre>
    *
    * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -570,8 +570,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-   * generation config names. An id outside the vocabulary is refused. Default: none.
+   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+   * model's generation config names. An id outside the vocabulary is refused. Default: none.
    * </pre>
    *
    * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -582,8 +582,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-   * generation config names. An id outside the vocabulary is refused. Default: none.
+   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+   * model's generation config names. An id outside the vocabulary is refused. Default: none.
    * </pre>
    *
    * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -1025,8 +1025,8 @@ private static final long serialVersionUID = 0L;
   private boolean watermarking_ = false;
   /**
    * <pre>
-   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-   * Default: true.
+   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+   * one. Default: true.
    * </pre>
    *
    * <code>optional bool watermarking = 27;</code>
@@ -1038,8 +1038,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-   * Default: true.
+   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+   * one. Default: true.
    * </pre>
    *
    * <code>optional bool watermarking = 27;</code>
@@ -3119,8 +3119,8 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> timeLimitBuilder_;
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3131,8 +3131,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3147,8 +3147,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3168,8 +3168,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3187,8 +3187,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3213,8 +3213,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3231,8 +3231,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3244,8 +3244,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3260,8 +3260,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-     * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+     * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+     * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
      * </pre>
      *
      * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -3409,8 +3409,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -3423,8 +3423,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -3435,8 +3435,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -3448,8 +3448,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -3468,8 +3468,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -3486,8 +3486,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -3505,8 +3505,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-     * generation config names. An id outside the vocabulary is refused. Default: none.
+     * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+     * model's generation config names. An id outside the vocabulary is refused. Default: none.
      * </pre>
      *
      * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -4532,8 +4532,8 @@ private static final long serialVersionUID = 0L;
     private boolean watermarking_ ;
     /**
      * <pre>
-     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-     * Default: true.
+     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+     * one. Default: true.
      * </pre>
      *
      * <code>optional bool watermarking = 27;</code>
@@ -4545,8 +4545,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-     * Default: true.
+     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+     * one. Default: true.
      * </pre>
      *
      * <code>optional bool watermarking = 27;</code>
@@ -4558,8 +4558,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-     * Default: true.
+     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+     * one. Default: true.
      * </pre>
      *
      * <code>optional bool watermarking = 27;</code>
@@ -4575,8 +4575,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-     * Default: true.
+     * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+     * one. Default: true.
      * </pre>
      *
      * <code>optional bool watermarking = 27;</code>

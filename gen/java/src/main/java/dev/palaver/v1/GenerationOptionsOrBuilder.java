@@ -288,8 +288,8 @@ public interface GenerationOptionsOrBuilder extends
 
   /**
    * <pre>
-   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-   * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+   * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
    * </pre>
    *
    * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -298,8 +298,8 @@ public interface GenerationOptionsOrBuilder extends
   boolean hasTimeLimit();
   /**
    * <pre>
-   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-   * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+   * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
    * </pre>
    *
    * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -308,8 +308,8 @@ public interface GenerationOptionsOrBuilder extends
   com.google.protobuf.Duration getTimeLimit();
   /**
    * <pre>
-   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours. When
-   * it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
+   * The longest time that generation may take, from the moment the request is admitted, above 0 and up to 24 hours.
+   * When it is over the answer is what there is so far, with `FINISH_REASON_TIME_LIMIT`. Default: no limit.
    * </pre>
    *
    * <code>optional .google.protobuf.Duration time_limit = 13 [(.buf.validate.field) = { ... }</code>
@@ -360,8 +360,8 @@ public interface GenerationOptionsOrBuilder extends
 
   /**
    * <pre>
-   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-   * generation config names. An id outside the vocabulary is refused. Default: none.
+   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+   * model's generation config names. An id outside the vocabulary is refused. Default: none.
    * </pre>
    *
    * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -370,8 +370,8 @@ public interface GenerationOptionsOrBuilder extends
   java.util.List<java.lang.Integer> getStopTokenIdsList();
   /**
    * <pre>
-   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-   * generation config names. An id outside the vocabulary is refused. Default: none.
+   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+   * model's generation config names. An id outside the vocabulary is refused. Default: none.
    * </pre>
    *
    * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -380,8 +380,8 @@ public interface GenerationOptionsOrBuilder extends
   int getStopTokenIdsCount();
   /**
    * <pre>
-   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the model's
-   * generation config names. An id outside the vocabulary is refused. Default: none.
+   * Tokens that end a choice, by their ids in the model's vocabulary, at most 128, in addition to those that the
+   * model's generation config names. An id outside the vocabulary is refused. Default: none.
    * </pre>
    *
    * <code>repeated int32 stop_token_ids = 16 [(.buf.validate.field) = { ... }</code>
@@ -689,8 +689,8 @@ public interface GenerationOptionsOrBuilder extends
 
   /**
    * <pre>
-   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-   * Default: true.
+   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+   * one. Default: true.
    * </pre>
    *
    * <code>optional bool watermarking = 27;</code>
@@ -699,8 +699,8 @@ public interface GenerationOptionsOrBuilder extends
   boolean hasWatermarking();
   /**
    * <pre>
-   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without one.
-   * Default: true.
+   * Whether the answer carries the watermark that the engine is configured with. Has no effect on an engine without
+   * one. Default: true.
    * </pre>
    *
    * <code>optional bool watermarking = 27;</code>

@@ -157,7 +157,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+   * refused.
    * </pre>
    *
    * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -179,7 +180,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+   * refused.
    * </pre>
    *
    * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -743,7 +745,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+     * refused.
      * </pre>
      *
      * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -764,7 +767,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+     * refused.
      * </pre>
      *
      * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -786,7 +790,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+     * refused.
      * </pre>
      *
      * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -804,7 +809,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+     * refused.
      * </pre>
      *
      * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -819,7 +825,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+     * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+     * refused.
      * </pre>
      *
      * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>

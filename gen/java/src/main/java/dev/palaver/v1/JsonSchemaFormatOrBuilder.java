@@ -55,7 +55,8 @@ public interface JsonSchemaFormatOrBuilder extends
   /**
    * <pre>
    * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+   * refused.
    * </pre>
    *
    * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>
@@ -65,7 +66,8 @@ public interface JsonSchemaFormatOrBuilder extends
   /**
    * <pre>
    * The JSON Schema, as JSON text, 1 byte to 256 KiB, nested at most 64 levels. Text keeps the order of keys, in which
-   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is refused.
+   * the answer is written, and integers beyond 2^53. A keyword that the guided-output library cannot enforce is
+   * refused.
    * </pre>
    *
    * <code>string json_schema = 3 [(.buf.validate.field) = { ... }</code>

@@ -58,8 +58,8 @@ private static final long serialVersionUID = 0L;
   private int pageSize_ = 0;
   /**
    * <pre>
-   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-   * as 1000.
+   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+   * taken as 1000.
    * </pre>
    *
    * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>
@@ -71,8 +71,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-   * as 1000.
+   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+   * taken as 1000.
    * </pre>
    *
    * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>
@@ -466,8 +466,8 @@ private static final long serialVersionUID = 0L;
     private int pageSize_ ;
     /**
      * <pre>
-     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-     * as 1000.
+     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+     * taken as 1000.
      * </pre>
      *
      * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>
@@ -479,8 +479,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-     * as 1000.
+     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+     * taken as 1000.
      * </pre>
      *
      * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>
@@ -492,8 +492,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-     * as 1000.
+     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+     * taken as 1000.
      * </pre>
      *
      * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>
@@ -509,8 +509,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-     * as 1000.
+     * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+     * taken as 1000.
      * </pre>
      *
      * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>

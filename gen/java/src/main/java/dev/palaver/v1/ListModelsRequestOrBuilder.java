@@ -12,8 +12,8 @@ public interface ListModelsRequestOrBuilder extends
 
   /**
    * <pre>
-   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-   * as 1000.
+   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+   * taken as 1000.
    * </pre>
    *
    * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>
@@ -22,8 +22,8 @@ public interface ListModelsRequestOrBuilder extends
   boolean hasPageSize();
   /**
    * <pre>
-   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is taken
-   * as 1000.
+   * The most models that the page may have, from 0. Unset and 0 mean 100, as AIP-158 has it, and more than 1000 is
+   * taken as 1000.
    * </pre>
    *
    * <code>optional int32 page_size = 1 [(.buf.validate.field) = { ... }</code>

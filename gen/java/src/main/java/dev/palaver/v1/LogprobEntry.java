@@ -137,8 +137,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-   * has none.
+   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+   * which has none.
    * </pre>
    *
    * <code>optional double logprob = 4;</code>
@@ -151,8 +151,8 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-   * has none.
+   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+   * which has none.
    * </pre>
    *
    * <code>optional double logprob = 4;</code>
@@ -784,8 +784,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-     * has none.
+     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+     * which has none.
      * </pre>
      *
      * <code>optional double logprob = 4;</code>
@@ -798,8 +798,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-     * has none.
+     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+     * which has none.
      * </pre>
      *
      * <code>optional double logprob = 4;</code>
@@ -812,8 +812,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-     * has none.
+     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+     * which has none.
      * </pre>
      *
      * <code>optional double logprob = 4;</code>
@@ -830,8 +830,8 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-     * has none.
+     * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+     * which has none.
      * </pre>
      *
      * <code>optional double logprob = 4;</code>

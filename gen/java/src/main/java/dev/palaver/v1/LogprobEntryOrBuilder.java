@@ -53,8 +53,8 @@ public interface LogprobEntryOrBuilder extends
   /**
    * <pre>
    * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-   * has none.
+   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+   * which has none.
    * </pre>
    *
    * <code>optional double logprob = 4;</code>
@@ -64,8 +64,8 @@ public interface LogprobEntryOrBuilder extends
   /**
    * <pre>
    * The natural logarithm of the token's probability, at most 0, before temperature and the other knobs unless the
-   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt, which
-   * has none.
+   * engine is configured otherwise. -9999 stands for a probability of zero. Unset for the first token of a prompt,
+   * which has none.
    * </pre>
    *
    * <code>optional double logprob = 4;</code>

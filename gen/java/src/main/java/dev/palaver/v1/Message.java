@@ -314,8 +314,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object name_ = "";
   /**
    * <pre>
-   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-   * to the model's chat template, and most templates do not show it to the model.
+   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+   * handed to the model's chat template, and most templates do not show it to the model.
    * </pre>
    *
    * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -336,8 +336,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-   * to the model's chat template, and most templates do not show it to the model.
+   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+   * handed to the model's chat template, and most templates do not show it to the model.
    * </pre>
    *
    * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -1791,8 +1791,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object name_ = "";
     /**
      * <pre>
-     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-     * to the model's chat template, and most templates do not show it to the model.
+     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+     * handed to the model's chat template, and most templates do not show it to the model.
      * </pre>
      *
      * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -1812,8 +1812,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-     * to the model's chat template, and most templates do not show it to the model.
+     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+     * handed to the model's chat template, and most templates do not show it to the model.
      * </pre>
      *
      * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -1834,8 +1834,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-     * to the model's chat template, and most templates do not show it to the model.
+     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+     * handed to the model's chat template, and most templates do not show it to the model.
      * </pre>
      *
      * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -1852,8 +1852,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-     * to the model's chat template, and most templates do not show it to the model.
+     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+     * handed to the model's chat template, and most templates do not show it to the model.
      * </pre>
      *
      * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -1867,8 +1867,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-     * to the model's chat template, and most templates do not show it to the model.
+     * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+     * handed to the model's chat template, and most templates do not show it to the model.
      * </pre>
      *
      * <code>string name = 6 [(.buf.validate.field) = { ... }</code>

@@ -168,8 +168,8 @@ public interface MessageOrBuilder extends
 
   /**
    * <pre>
-   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-   * to the model's chat template, and most templates do not show it to the model.
+   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+   * handed to the model's chat template, and most templates do not show it to the model.
    * </pre>
    *
    * <code>string name = 6 [(.buf.validate.field) = { ... }</code>
@@ -178,8 +178,8 @@ public interface MessageOrBuilder extends
   java.lang.String getName();
   /**
    * <pre>
-   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is handed
-   * to the model's chat template, and most templates do not show it to the model.
+   * The name of the one who speaks, where several share a role, at most 64 characters. Empty means no name. It is
+   * handed to the model's chat template, and most templates do not show it to the model.
    * </pre>
    *
    * <code>string name = 6 [(.buf.validate.field) = { ... }</code>

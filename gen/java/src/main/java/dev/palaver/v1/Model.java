@@ -411,8 +411,8 @@ private static final long serialVersionUID = 0L;
   private dev.palaver.v1.GenerationOptions defaultOptions_;
   /**
    * <pre>
-   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-   * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+   * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
    * </pre>
    *
    * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -424,8 +424,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-   * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+   * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
    * </pre>
    *
    * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -437,8 +437,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-   * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+   * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
    * </pre>
    *
    * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2215,8 +2215,8 @@ private static final long serialVersionUID = 0L;
         dev.palaver.v1.GenerationOptions, dev.palaver.v1.GenerationOptions.Builder, dev.palaver.v1.GenerationOptionsOrBuilder> defaultOptionsBuilder_;
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2227,8 +2227,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2243,8 +2243,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2264,8 +2264,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2283,8 +2283,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2309,8 +2309,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2327,8 +2327,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2340,8 +2340,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -2356,8 +2356,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-     * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+     * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+     * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
      * </pre>
      *
      * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>

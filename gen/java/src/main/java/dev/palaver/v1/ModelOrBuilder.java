@@ -234,8 +234,8 @@ public interface ModelOrBuilder extends
 
   /**
    * <pre>
-   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-   * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+   * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
    * </pre>
    *
    * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -244,8 +244,8 @@ public interface ModelOrBuilder extends
   boolean hasDefaultOptions();
   /**
    * <pre>
-   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-   * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+   * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
    * </pre>
    *
    * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>
@@ -254,8 +254,8 @@ public interface ModelOrBuilder extends
   dev.palaver.v1.GenerationOptions getDefaultOptions();
   /**
    * <pre>
-   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob that
-   * neither sets is unset here, and has the default that its comment names. Unset until it is known.
+   * The options of a request that sets none: the server's settings merged over the model's generation config. A knob
+   * that neither sets is unset here, and has the default that its comment names. Unset until it is known.
    * </pre>
    *
    * <code>.palaver.v1.GenerationOptions default_options = 12 [(.google.api.field_behavior) = OUTPUT_ONLY];</code>

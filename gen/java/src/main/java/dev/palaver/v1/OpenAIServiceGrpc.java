@@ -4,12 +4,12 @@ import static io.grpc.MethodDescriptor.generateFullMethodName;
 
 /**
  * <pre>
- * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
- * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
- * ChatService.
- * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
- * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
- * requests and responses.
+ * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+ * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+ * should use ChatService.
+ * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+ * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+ * names of requests and responses.
  * </pre>
  */
 @io.grpc.stub.annotations.GrpcGenerated
@@ -174,12 +174,12 @@ public final class OpenAIServiceGrpc {
 
   /**
    * <pre>
-   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-   * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-   * ChatService.
-   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-   * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-   * requests and responses.
+   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+   * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+   * should use ChatService.
+   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+   * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+   * names of requests and responses.
    * </pre>
    */
   public interface AsyncService {
@@ -219,12 +219,12 @@ public final class OpenAIServiceGrpc {
   /**
    * Base class for the server implementation of the service OpenAIService.
    * <pre>
-   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-   * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-   * ChatService.
-   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-   * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-   * requests and responses.
+   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+   * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+   * should use ChatService.
+   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+   * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+   * names of requests and responses.
    * </pre>
    */
   public static abstract class OpenAIServiceImplBase
@@ -238,12 +238,12 @@ public final class OpenAIServiceGrpc {
   /**
    * A stub to allow clients to do asynchronous rpc calls to service OpenAIService.
    * <pre>
-   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-   * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-   * ChatService.
-   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-   * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-   * requests and responses.
+   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+   * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+   * should use ChatService.
+   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+   * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+   * names of requests and responses.
    * </pre>
    */
   public static final class OpenAIServiceStub
@@ -297,12 +297,12 @@ public final class OpenAIServiceGrpc {
   /**
    * A stub to allow clients to do synchronous rpc calls to service OpenAIService.
    * <pre>
-   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-   * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-   * ChatService.
-   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-   * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-   * requests and responses.
+   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+   * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+   * should use ChatService.
+   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+   * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+   * names of requests and responses.
    * </pre>
    */
   public static final class OpenAIServiceBlockingV2Stub
@@ -355,12 +355,12 @@ public final class OpenAIServiceGrpc {
   /**
    * A stub to allow clients to do limited synchronous rpc calls to service OpenAIService.
    * <pre>
-   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-   * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-   * ChatService.
-   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-   * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-   * requests and responses.
+   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+   * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+   * should use ChatService.
+   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+   * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+   * names of requests and responses.
    * </pre>
    */
   public static final class OpenAIServiceBlockingStub
@@ -412,12 +412,12 @@ public final class OpenAIServiceGrpc {
   /**
    * A stub to allow clients to do ListenableFuture-style rpc calls to service OpenAIService.
    * <pre>
-   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that OpenAI's
-   * clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC should use
-   * ChatService.
-   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers in
-   * one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the names of
-   * requests and responses.
+   * Speaks OpenAI's chat protocol: the JSON of its requests and answers goes through unchanged, as bytes, so that
+   * OpenAI's clients work with a new base URL and nothing else. It is made for the HTTP edge; programs that speak gRPC
+   * should use ChatService.
+   * Typed messages cannot print OpenAI's JSON: it has nulls, a `[DONE]` line, fields of any name, and one URL for answers
+   * in one piece and in many. So the RPCs take and return google.api.HttpBody and are exempt from Buf's rules on the
+   * names of requests and responses.
    * </pre>
    */
   public static final class OpenAIServiceFutureStub

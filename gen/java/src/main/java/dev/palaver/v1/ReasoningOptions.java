@@ -128,8 +128,8 @@ private static final long serialVersionUID = 0L;
   private int budgetTokens_ = 0;
   /**
    * <pre>
-   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-   * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+   * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
    * </pre>
    *
    * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>
@@ -141,8 +141,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-   * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+   * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
    * </pre>
    *
    * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>
@@ -730,8 +730,8 @@ private static final long serialVersionUID = 0L;
     private int budgetTokens_ ;
     /**
      * <pre>
-     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-     * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+     * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
      * </pre>
      *
      * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>
@@ -743,8 +743,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-     * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+     * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
      * </pre>
      *
      * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>
@@ -756,8 +756,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-     * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+     * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
      * </pre>
      *
      * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>
@@ -773,8 +773,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-     * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+     * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+     * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
      * </pre>
      *
      * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>

@@ -64,8 +64,8 @@ public interface ReasoningOptionsOrBuilder extends
 
   /**
    * <pre>
-   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-   * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+   * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
    * </pre>
    *
    * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>
@@ -74,8 +74,8 @@ public interface ReasoningOptionsOrBuilder extends
   boolean hasBudgetTokens();
   /**
    * <pre>
-   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it speaks.
-   * They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
+   * The most tokens that the model may think, from 0. When they are used up its thoughts are ended for it and it
+   * speaks. They count as output tokens. Unset means that only `GenerationOptions.max_output_tokens` bounds them.
    * </pre>
    *
    * <code>optional int32 budget_tokens = 3 [(.buf.validate.field) = { ... }</code>

@@ -341,7 +341,8 @@ private static final long serialVersionUID = 0L;
   public static final int GRAMMAR_FIELD_NUMBER = 6;
   /**
    * <pre>
-   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+   * KiB.
    * </pre>
    *
    * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -352,7 +353,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+   * KiB.
    * </pre>
    *
    * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -375,7 +377,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+   * KiB.
    * </pre>
    *
    * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -1812,7 +1815,8 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+     * KiB.
      * </pre>
      *
      * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -1824,7 +1828,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+     * KiB.
      * </pre>
      *
      * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -1848,7 +1853,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+     * KiB.
      * </pre>
      *
      * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -1873,7 +1879,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+     * KiB.
      * </pre>
      *
      * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -1890,7 +1897,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+     * KiB.
      * </pre>
      *
      * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -1906,7 +1914,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+     * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+     * KiB.
      * </pre>
      *
      * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>

@@ -149,7 +149,8 @@ public interface ResponseFormatOrBuilder extends
 
   /**
    * <pre>
-   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+   * KiB.
    * </pre>
    *
    * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -158,7 +159,8 @@ public interface ResponseFormatOrBuilder extends
   boolean hasGrammar();
   /**
    * <pre>
-   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+   * KiB.
    * </pre>
    *
    * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>
@@ -167,7 +169,8 @@ public interface ResponseFormatOrBuilder extends
   java.lang.String getGrammar();
   /**
    * <pre>
-   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256 KiB.
+   * Text of a context-free grammar, written in the EBNF dialect of the server's guided-output library, at most 256
+   * KiB.
    * </pre>
    *
    * <code>string grammar = 6 [(.buf.validate.field) = { ... }</code>

@@ -122,8 +122,8 @@ private static final long serialVersionUID = 0L;
   private int minTokensPerDelta_ = 0;
   /**
    * <pre>
-   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-   * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+   * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
    * </pre>
    *
    * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>
@@ -135,8 +135,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-   * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+   * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
    * </pre>
    *
    * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>
@@ -745,8 +745,8 @@ private static final long serialVersionUID = 0L;
     private int minTokensPerDelta_ ;
     /**
      * <pre>
-     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-     * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+     * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
      * </pre>
      *
      * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>
@@ -758,8 +758,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-     * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+     * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
      * </pre>
      *
      * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>
@@ -771,8 +771,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-     * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+     * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
      * </pre>
      *
      * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>
@@ -788,8 +788,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-     * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+     * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+     * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
      * </pre>
      *
      * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>

@@ -58,8 +58,8 @@ public interface StreamChatRequestOrBuilder extends
 
   /**
    * <pre>
-   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-   * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+   * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
    * </pre>
    *
    * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>
@@ -68,8 +68,8 @@ public interface StreamChatRequestOrBuilder extends
   boolean hasMinTokensPerDelta();
   /**
    * <pre>
-   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More means
-   * fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
+   * The fewest tokens that are gathered into one delta of a choice, 1 to 1024, first and last delta excepted. More
+   * means fewer and larger deltas, and less work at both ends. Unset means that the server decides by its load.
    * </pre>
    *
    * <code>optional int32 min_tokens_per_delta = 3 [(.buf.validate.field) = { ... }</code>

@@ -57,7 +57,7 @@ private static final long serialVersionUID = 0L;
   private com.google.protobuf.Duration queueDuration_;
   /**
    * <pre>
-   * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+   * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
    * </pre>
    *
    * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -69,7 +69,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+   * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
    * </pre>
    *
    * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -81,7 +81,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+   * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
    * </pre>
    *
    * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -647,7 +647,7 @@ private static final long serialVersionUID = 0L;
         com.google.protobuf.Duration, com.google.protobuf.Duration.Builder, com.google.protobuf.DurationOrBuilder> queueDurationBuilder_;
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -658,7 +658,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -673,7 +673,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -693,7 +693,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -711,7 +711,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -736,7 +736,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -753,7 +753,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -765,7 +765,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -780,7 +780,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+     * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
      * </pre>
      *
      * <code>.google.protobuf.Duration queue_duration = 1;</code>

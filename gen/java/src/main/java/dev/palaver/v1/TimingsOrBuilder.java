@@ -12,7 +12,7 @@ public interface TimingsOrBuilder extends
 
   /**
    * <pre>
-   * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+   * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
    * </pre>
    *
    * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -21,7 +21,7 @@ public interface TimingsOrBuilder extends
   boolean hasQueueDuration();
   /**
    * <pre>
-   * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+   * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
    * </pre>
    *
    * <code>.google.protobuf.Duration queue_duration = 1;</code>
@@ -30,7 +30,7 @@ public interface TimingsOrBuilder extends
   com.google.protobuf.Duration getQueueDuration();
   /**
    * <pre>
-   * From the arrival of the request to its begin in the engine: checks, rendering, and waiting for room.
+   * From the arrival of the request to the moment the engine takes it up: checks, rendering, and waiting for room.
    * </pre>
    *
    * <code>.google.protobuf.Duration queue_duration = 1;</code>

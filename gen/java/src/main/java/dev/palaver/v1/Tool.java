@@ -61,7 +61,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object name_ = "";
   /**
    * <pre>
-   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+   * unique within a request.
    * </pre>
    *
    * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -82,7 +83,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+   * unique within a request.
    * </pre>
    *
    * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -619,7 +621,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object name_ = "";
     /**
      * <pre>
-     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+     * unique within a request.
      * </pre>
      *
      * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -639,7 +642,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+     * unique within a request.
      * </pre>
      *
      * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -660,7 +664,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+     * unique within a request.
      * </pre>
      *
      * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -677,7 +682,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+     * unique within a request.
      * </pre>
      *
      * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -691,7 +697,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+     * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+     * unique within a request.
      * </pre>
      *
      * <code>string name = 1 [(.buf.validate.field) = { ... }</code>

@@ -12,7 +12,8 @@ public interface ToolOrBuilder extends
 
   /**
    * <pre>
-   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+   * unique within a request.
    * </pre>
    *
    * <code>string name = 1 [(.buf.validate.field) = { ... }</code>
@@ -21,7 +22,8 @@ public interface ToolOrBuilder extends
   java.lang.String getName();
   /**
    * <pre>
-   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`, unique within a request.
+   * The name that the model calls the tool by. 1 to 128 of the letters A to Z and a to z, digits, `_`, `-` and `.`,
+   * unique within a request.
    * </pre>
    *
    * <code>string name = 1 [(.buf.validate.field) = { ... }</code>

@@ -1,0 +1,33 @@
+"""Builds everything from the settings, top to bottom, starts it and stops it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from palaver_server.app.lifecycle import EXIT_FAILED, Announcer, App
+from palaver_server.app.wiring import new_engine, refuse_careless_listening
+from palaver_server.rpc.listener import ListenError
+from palaver_server.settings import Settings, SettingsError
+from palaver_server.telemetry.log import configure_logging
+
+__all__ = ["Announcer", "App", "run"]
+
+log = structlog.get_logger("palaver.app")
+
+
+def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer) -> int:
+    """Serve until a signal or a failure; return the exit code of the process."""
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        refuse_careless_listening(settings)
+        return asyncio.run(_serve(settings, vllm_arguments, announcer))
+    except (ListenError, SettingsError) as error:
+        log.error("cannot start", cause=str(error))  # noqa: TRY400  # a sentence, not a trace
+        return EXIT_FAILED
+
+
+async def _serve(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer) -> int:
+    return await App(settings, new_engine(settings, vllm_arguments), announcer).run()
