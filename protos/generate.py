@@ -6,7 +6,8 @@
     python protos/generate.py --check --strict    fails, too, when a language had to be skipped
 
 Python and the descriptor set need the project's `dev` extra and nothing else. Go needs the `go` command, Java needs
-`java` and `mvn`; both fetch their pinned plugins once, into `.cache/protoc`. The same protos and pins give the same bytes.
+`java` and `mvn`; both fetch their pinned plugins once, into `.cache/protoc`. The same protos and pins give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ VALIDATE = "buf/validate/validate.proto"
 ERROR_DETAILS = "google/rpc/error_details.proto"
 
 
-class Skipped(Exception):
+class Skipped(Exception):  # noqa: N818 - it is no error: the other languages are made
     """A language cannot be generated on this machine. The message says what is missing."""
 
 

@@ -18,6 +18,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 ENVIRONMENT_PREFIX = "PALAVER_"
 CONFIG_VARIABLE = "PALAVER_CONFIG"
+CLIENT_VARIABLES = frozenset({"PALAVER_ADDRESS", "PALAVER_API_KEY", "PALAVER_CA"})
+"""Variables of palaver's clients, which a server that shares their environment leaves alone."""
 DEFAULT_CONFIG = platformdirs.user_config_path("palaver") / "palaver.toml"
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -241,7 +243,8 @@ def _config_file() -> Path:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored in silence, and its writer would believe in it."""
-    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known |= {CONFIG_VARIABLE} | CLIENT_VARIABLES
     for name in os.environ:
         if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
             raise SettingsError(f"{name} is set in the environment, but there is no such setting.")

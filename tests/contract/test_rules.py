@@ -64,12 +64,6 @@ def asked(*turns: Turn) -> ChatRequest:
     return ChatRequest(messages=turns or [turn(ROLE_USER)])
 
 
-def broken(change: Callable[[ChatRequest], object]) -> ChatRequest:
-    request = asked()
-    change(request)
-    return request
-
-
 def violations(message: Message) -> list[tuple[str, str]]:
     """The path and the rule of everything that is wrong, the path as protovalidate writes it."""
     found = []
@@ -133,118 +127,102 @@ def test_only_an_assistant_message_with_text_can_be_continued() -> None:
 @pytest.mark.parametrize("name", ["temperature", "top_p", "min_p", "presence_penalty", "frequency_penalty"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2.0000001, -2.0000001])
 def test_a_real_number_out_of_range_is_refused(name: str, value: float) -> None:
-    assert violations(broken(lambda r: setattr(r.options, name, value))) == [(f"options.{name}", "double.gte_lte")]
+    request = asked()
+    setattr(request.options, name, value)
+    assert violations(request) == [(f"options.{name}", "double.gte_lte")]
 
 
-WRONG: list[tuple[str, str, Callable[[ChatRequest], object]]] = [
+def say(text: str = "hello", count: int = 1) -> list[dict[str, object]]:
+    return [{"role": "ROLE_USER", "content": [{"text": text}]}] * count
+
+
+# What is merged into a good request as JSON, or done to it, and where which rule finds it.
+WRONG: list[tuple[str, str, dict[str, object] | Callable[[ChatRequest], object]]] = [
     ("messages", "repeated.min_items", lambda r: r.ClearField("messages")),
-    ("messages", "repeated.max_items", lambda r: r.messages.extend([turn(ROLE_USER)] * 4096)),
+    ("messages", "repeated.max_items", {"messages": say(count=4097)}),
     ("", "messages.last-role", lambda r: r.messages.append(turn(ROLE_SYSTEM))),
     ("messages[0].role", "required", lambda r: r.messages.insert(0, turn(0))),
     ("messages[0].role", "enum.defined_only", lambda r: r.messages.insert(0, turn(9))),
     ("messages[1]", "content.needed", lambda r: r.messages.append(turn(ROLE_USER, None))),
     ("messages[0]", "content.needed", lambda r: r.messages.insert(0, turn(ROLE_SYSTEM, None))),
-    ("messages[0].content", "repeated.max_items", lambda r: r.messages[0].content.extend([{"text": ""}] * 1024)),
+    ("messages[0].content", "repeated.max_items", {"messages": [{"role": 2, "content": [{"text": ""}] * 1025}]}),
     ("messages[0].content[1].part", "required", lambda r: r.messages[0].content.add()),
-    ("messages[0].content[1].text", "string.max_bytes", lambda r: r.messages[0].content.add(text="x" * (2**24 + 1))),
+    ("messages[0].content[0].text", "string.max_bytes", {"messages": say("x" * (2**24 + 1))}),
     ("messages[0]", "tool_calls.assistant-only", lambda r: r.messages[0].tool_calls.add(id="a", name="b")),
     ("messages[0]", "reasoning.assistant-only", lambda r: setattr(r.messages[0], "reasoning", "hm")),
     ("messages[0]", "tool_call_id.tool-only", lambda r: setattr(r.messages[0], "tool_call_id", "a")),
     ("messages[1]", "tool_call_id.needed", lambda r: r.messages.append(turn(ROLE_TOOL))),
     ("messages[0].name", "string.max_len", lambda r: setattr(r.messages[0], "name", "x" * 65)),
-    ("options.max_output_tokens", "int32.gte", lambda r: setattr(r.options, "max_output_tokens", 0)),
-    ("options.max_output_tokens", "int32.gte", lambda r: setattr(r.options, "max_output_tokens", -1)),
-    ("options.top_k", "int32.gte", lambda r: setattr(r.options, "top_k", 0)),
-    ("options.top_k", "int32.gte", lambda r: setattr(r.options, "top_k", -1)),
-    ("options.top_p", "double.gte_lte", lambda r: setattr(r.options, "top_p", 1.1)),
-    ("options.min_p", "double.gte_lte", lambda r: setattr(r.options, "min_p", -0.1)),
-    ("options.repetition_penalty", "double.gt_lte", lambda r: setattr(r.options, "repetition_penalty", 0)),
-    ("options.repetition_penalty", "double.gt_lte", lambda r: setattr(r.options, "repetition_penalty", math.nan)),
-    ("options.seed", "int32.gte", lambda r: setattr(r.options, "seed", -1)),
-    ("options.choice_count", "int32.gte_lte", lambda r: setattr(r.options, "choice_count", 0)),
-    ("options.choice_count", "int32.gte_lte", lambda r: setattr(r.options, "choice_count", 129)),
-    ("options.top_logprobs", "int32.gte_lte", lambda r: setattr(r.options, "top_logprobs", 21)),
-    ("options.prompt_top_logprobs", "int32.gte_lte", lambda r: setattr(r.options, "prompt_top_logprobs", -1)),
-    ("options.stop_sequences", "repeated.max_items", lambda r: r.options.stop_sequences.extend(map(str, range(65)))),
-    ("options.stop_sequences[1]", "string.min_len", lambda r: r.options.stop_sequences.extend(["a", ""])),
-    ("options.stop_sequences[0]", "string.max_len", lambda r: r.options.stop_sequences.append("x" * 257)),
-    ("options.bad_words[0]", "string.min_len", lambda r: r.options.bad_words.append("")),
-    ("options.stop_token_ids[0]", "int32.gte", lambda r: r.options.stop_token_ids.append(-1)),
-    ("options.allowed_token_ids[0]", "int32.gte", lambda r: r.options.allowed_token_ids.append(-1)),
-    ("options.logprob_token_ids", "repeated.unique", lambda r: r.options.logprob_token_ids.extend([1, 1])),
-    ("options.logit_bias[5]", "double.gte_lte", lambda r: r.options.logit_bias.update({5: 100.5})),
-    ("options.logit_bias[5]", "double.gte_lte", lambda r: r.options.logit_bias.update({5: math.nan})),
-    ("options.logit_bias[-5]", "int32.gte", lambda r: r.options.logit_bias.update({-5: 1})),
-    ("options.time_limit", "duration.gt_lte", lambda r: r.options.time_limit.SetInParent()),
-    ("options.time_limit", "duration.gt_lte", lambda r: r.options.time_limit.FromSeconds(86401)),
-    (
-        "options",
-        "min_output_tokens.above-max",
-        lambda r: json_format.ParseDict({"options": {"max_output_tokens": 1, "min_output_tokens": 2}}, r),
-    ),
-    (
-        "options",
-        "logprob_token_ids.with-top-logprobs",
-        lambda r: json_format.ParseDict({"options": {"logprob_token_ids": [1], "top_logprobs": 1}}, r),
-    ),
+    ("options.max_output_tokens", "int32.gte", {"options": {"max_output_tokens": 0}}),
+    ("options.max_output_tokens", "int32.gte", {"options": {"max_output_tokens": -1}}),
+    ("options.top_k", "int32.gte", {"options": {"top_k": 0}}),
+    ("options.top_k", "int32.gte", {"options": {"top_k": -1}}),
+    ("options.top_p", "double.gte_lte", {"options": {"top_p": 1.1}}),
+    ("options.min_p", "double.gte_lte", {"options": {"min_p": -0.1}}),
+    ("options.repetition_penalty", "double.gt_lte", {"options": {"repetition_penalty": 0}}),
+    ("options.repetition_penalty", "double.gt_lte", {"options": {"repetition_penalty": "NaN"}}),
+    ("options.seed", "int32.gte", {"options": {"seed": -1}}),
+    ("options.choice_count", "int32.gte_lte", {"options": {"choice_count": 0}}),
+    ("options.choice_count", "int32.gte_lte", {"options": {"choice_count": 129}}),
+    ("options.top_logprobs", "int32.gte_lte", {"options": {"top_logprobs": 21}}),
+    ("options.prompt_top_logprobs", "int32.gte_lte", {"options": {"prompt_top_logprobs": -1}}),
+    ("options.stop_sequences", "repeated.max_items", {"options": {"stop_sequences": ["a"] * 65}}),
+    ("options.stop_sequences[1]", "string.min_len", {"options": {"stop_sequences": ["a", ""]}}),
+    ("options.stop_sequences[0]", "string.max_len", {"options": {"stop_sequences": ["x" * 257]}}),
+    ("options.bad_words[0]", "string.min_len", {"options": {"bad_words": [""]}}),
+    ("options.stop_token_ids[0]", "int32.gte", {"options": {"stop_token_ids": [-1]}}),
+    ("options.allowed_token_ids[0]", "int32.gte", {"options": {"allowed_token_ids": [-1]}}),
+    ("options.logprob_token_ids", "repeated.unique", {"options": {"logprob_token_ids": [1, 1]}}),
+    ("options.logit_bias[5]", "double.gte_lte", {"options": {"logit_bias": {"5": 100.5}}}),
+    ("options.logit_bias[5]", "double.gte_lte", {"options": {"logit_bias": {"5": "NaN"}}}),
+    ("options.logit_bias[-5]", "int32.gte", {"options": {"logit_bias": {"-5": 1}}}),
+    ("options.time_limit", "duration.gt_lte", {"options": {"time_limit": "0s"}}),
+    ("options.time_limit", "duration.gt_lte", {"options": {"time_limit": "86401s"}}),
+    ("options", "min_output_tokens.above-max", {"options": {"max_output_tokens": 1, "min_output_tokens": 2}}),
+    ("options", "logprob_token_ids.with-top-logprobs", {"options": {"logprob_token_ids": [1], "top_logprobs": 1}}),
     (
         "options.repetition_detection",
         "min_pattern_tokens.above-max",
-        lambda r: json_format.ParseDict(
-            {
-                "options": {
-                    "repetition_detection": {"max_pattern_tokens": 1, "min_pattern_tokens": 2, "min_repeat_count": 2}
-                }
-            },
-            r,
-        ),
+        {
+            "options": {
+                "repetition_detection": {"max_pattern_tokens": 1, "min_pattern_tokens": 2, "min_repeat_count": 2}
+            }
+        },
     ),
-    ("tools[0].name", "tool-name", lambda r: r.tools.add(name="get weather")),
-    ("tools[0].name", "tool-name", lambda r: r.tools.add(name="weather\n")),
-    ("tools[0].name", "tool-name", lambda r: r.tools.add(name="x" * 129)),
-    ("tools[0].name", "tool-name", lambda r: r.tools.add()),
-    ("tools", "tool-names-unique", lambda r: r.tools.extend([{"name": "a"}, {"name": "a"}])),
-    ("tool_choice.choice", "required", lambda r: r.tool_choice.SetInParent()),
-    ("tool_choice.mode", "not-unspecified", lambda r: setattr(r.tool_choice, "mode", 0)),
-    ("", "tool_choice.no-tools", lambda r: setattr(r.tool_choice, "mode", 3)),
-    ("", "tool_choice.unknown-tool", lambda r: setattr(r.tool_choice, "tool_name", "a")),
-    ("response_format.format", "required", lambda r: r.response_format.SetInParent()),
-    ("response_format.regex", "string.min_len", lambda r: setattr(r.response_format, "regex", "")),
-    ("response_format.grammar", "string.min_len", lambda r: setattr(r.response_format, "grammar", "")),
-    ("response_format.choice.values", "repeated.min_items", lambda r: r.response_format.choice.SetInParent()),
-    ("response_format.choice.values", "repeated.unique", lambda r: r.response_format.choice.values.extend("aa")),
-    (
-        "response_format.json_schema.json_schema",
-        "string.min_len",
-        lambda r: r.response_format.json_schema.SetInParent(),
-    ),
+    ("tools[0].name", "tool-name", {"tools": [{"name": "get weather"}]}),
+    ("tools[0].name", "tool-name", {"tools": [{"name": "weather\n"}]}),
+    ("tools[0].name", "tool-name", {"tools": [{"name": "x" * 129}]}),
+    ("tools[0].name", "tool-name", {"tools": [{}]}),
+    ("tools", "tool-names-unique", {"tools": [{"name": "a"}, {"name": "b"}, {"name": "a"}]}),
+    ("tool_choice.choice", "required", {"tool_choice": {}}),
+    ("tool_choice.mode", "not-unspecified", {"tool_choice": {"mode": 0}}),
+    ("", "tool_choice.no-tools", {"tool_choice": {"mode": "TOOL_CHOICE_MODE_REQUIRED"}}),
+    ("", "tool_choice.unknown-tool", {"tools": [{"name": "b"}], "tool_choice": {"tool_name": "a"}}),
+    ("response_format.format", "required", {"response_format": {}}),
+    ("response_format.regex", "string.min_len", {"response_format": {"regex": ""}}),
+    ("response_format.grammar", "string.min_len", {"response_format": {"grammar": ""}}),
+    ("response_format.structural_tag_json", "string.min_len", {"response_format": {"structural_tag_json": ""}}),
+    ("response_format.choice.values", "repeated.min_items", {"response_format": {"choice": {}}}),
+    ("response_format.choice.values", "repeated.unique", {"response_format": {"choice": {"values": ["a", "a"]}}}),
+    ("response_format.json_schema.json_schema", "string.min_len", {"response_format": {"json_schema": {}}}),
     (
         "response_format.json_schema.name",
         "schema-name",
-        lambda r: json_format.ParseDict(
-            {"response_format": {"json_schema": {"name": "x" * 65, "json_schema": "{}"}}}, r
-        ),
+        {"response_format": {"json_schema": {"name": "x" * 65, "json_schema": "{}"}}},
     ),
-    (
-        "reasoning",
-        "effort.reasoning-off",
-        lambda r: json_format.ParseDict({"reasoning": {"enabled": False, "effort": "REASONING_EFFORT_LOW"}}, r),
-    ),
-    (
-        "reasoning",
-        "budget_tokens.reasoning-off",
-        lambda r: json_format.ParseDict({"reasoning": {"enabled": False, "budget_tokens": 1}}, r),
-    ),
-    ("reasoning.effort", "not-unspecified", lambda r: setattr(r.reasoning, "effort", 0)),
-    ("reasoning.budget_tokens", "int32.gte", lambda r: setattr(r.reasoning, "budget_tokens", -1)),
-    ("context_policy.overflow", "not-unspecified", lambda r: setattr(r.context_policy, "overflow", 0)),
-    ("user_id", "string.max_len", lambda r: setattr(r, "user_id", "x" * 257)),
-    ("labels", "map.max_pairs", lambda r: r.labels.update({f"a{i}": "" for i in range(65)})),
-    ("labels[Team]", "label-key", lambda r: r.labels.update({"Team": "red"})),
-    ("labels[" + "x" * 64 + "]", "label-key", lambda r: r.labels.update({"x" * 64: "red"})),
-    ("labels[team]", "string.max_len", lambda r: r.labels.update({"team": "x" * 257})),
-    ("priority", "int32.gte_lte", lambda r: setattr(r, "priority", 101)),
-    ("model", "string.max_len", lambda r: setattr(r, "model", "x" * 513)),
+    ("reasoning", "effort.reasoning-off", {"reasoning": {"enabled": False, "effort": "REASONING_EFFORT_LOW"}}),
+    ("reasoning", "budget_tokens.reasoning-off", {"reasoning": {"enabled": False, "budget_tokens": 1}}),
+    ("reasoning.effort", "not-unspecified", {"reasoning": {"effort": 0}}),
+    ("reasoning.budget_tokens", "int32.gte", {"reasoning": {"budget_tokens": -1}}),
+    ("context_policy.overflow", "not-unspecified", {"context_policy": {"overflow": 0}}),
+    ("context_policy.max_prompt_tokens", "int32.gte", {"context_policy": {"max_prompt_tokens": 0}}),
+    ("user_id", "string.max_len", {"user_id": "x" * 257}),
+    ("labels", "map.max_pairs", {"labels": {f"a{i}": "" for i in range(65)}}),
+    ("labels[Team]", "label-key", {"labels": {"Team": "red"}}),
+    ("labels[" + "x" * 64 + "]", "label-key", {"labels": {"x" * 64: "red"}}),
+    ("labels[team]", "string.max_len", {"labels": {"team": "x" * 257}}),
+    ("priority", "int32.gte_lte", {"priority": 101}),
+    ("model", "string.max_len", {"model": "x" * 513}),
 ]
 
 
@@ -252,13 +230,19 @@ WRONG: list[tuple[str, str, Callable[[ChatRequest], object]]] = [
     ("path", "rule", "change"), WRONG, ids=[f"{path or 'request'}-{rule}" for path, rule, _ in WRONG]
 )
 def test_what_is_wrong_is_refused_where_it_is_wrong(
-    path: str, rule: str, change: Callable[[ChatRequest], object]
+    path: str, rule: str, change: dict[str, object] | Callable[[ChatRequest], object]
 ) -> None:
-    assert violations(broken(change)) == [(path, rule)]
+    request = asked()
+    if callable(change):
+        change(request)
+    else:
+        json_format.ParseDict(change, request)
+    assert violations(request) == [(path, rule)]
 
 
 def test_a_stream_and_a_count_name_the_field_below_chat() -> None:
-    bad = broken(lambda r: setattr(r.options, "temperature", 3))
+    bad = asked()
+    bad.options.temperature = 3
     for request in (StreamChatRequest(chat=bad), chat_service_pb2.CountTokensRequest(chat=bad)):
         assert violations(request) == [("chat.options.temperature", "double.gte_lte")]
 

@@ -35,26 +35,27 @@ WIDE = {
 Path = tuple[int, ...]
 
 
+def of_enum(enum: EnumDescriptorProto, name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    yield name, path
+    yield from ((f"{name}.{value.name}", (*path, 2, i)) for i, value in enumerate(enum.value))
+
+
+def of_message(message: DescriptorProto, name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    if message.options.map_entry:
+        return
+    yield name, path
+    yield from ((f"{name}.{field.name}", (*path, 2, i)) for i, field in enumerate(message.field))
+    for i, oneof in enumerate(message.oneof_decl):
+        if not oneof.name.startswith("_"):  # that is how protoc marks an `optional` field
+            yield f"{name}.{oneof.name}", (*path, 8, i)
+    for i, nested in enumerate(message.nested_type):
+        yield from of_message(nested, f"{name}.{nested.name}", (*path, 3, i))
+    for i, enum in enumerate(message.enum_type):
+        yield from of_enum(enum, f"{name}.{enum.name}", (*path, 4, i))
+
+
 def elements(file: FileDescriptorProto) -> Iterator[tuple[str, Path]]:
-    """Every element that needs a comment, by its full name, and where source info keeps it."""
-
-    def of_enum(enum: EnumDescriptorProto, name: str, path: Path) -> Iterator[tuple[str, Path]]:
-        yield name, path
-        yield from ((f"{name}.{value.name}", (*path, 2, i)) for i, value in enumerate(enum.value))
-
-    def of_message(message: DescriptorProto, name: str, path: Path) -> Iterator[tuple[str, Path]]:
-        if message.options.map_entry:
-            return
-        yield name, path
-        yield from ((f"{name}.{field.name}", (*path, 2, i)) for i, field in enumerate(message.field))
-        for i, oneof in enumerate(message.oneof_decl):
-            if not oneof.name.startswith("_"):  # that is how protoc marks an `optional` field
-                yield f"{name}.{oneof.name}", (*path, 8, i)
-        for i, nested in enumerate(message.nested_type):
-            yield from of_message(nested, f"{name}.{nested.name}", (*path, 3, i))
-        for i, enum in enumerate(message.enum_type):
-            yield from of_enum(enum, f"{name}.{enum.name}", (*path, 4, i))
-
+    """Every element that needs a comment: its full name, and its path in descriptor.proto's source info."""
     for i, message in enumerate(file.message_type):
         yield from of_message(message, message.name, (4, i))
     for i, enum in enumerate(file.enum_type):

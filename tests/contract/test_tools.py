@@ -131,7 +131,8 @@ def test_the_descriptor_set_holds_everything_that_the_edge_transcodes() -> None:
 
 
 def test_json_of_a_request_is_snake_case_and_comes_back_the_same() -> None:
-    request = ChatRequest(messages=[{"role": "ROLE_USER", "content": [{"text": "hi"}]}])
+    request = ChatRequest()
+    request.messages.add(role="ROLE_USER").content.add(text="hi")
     request.options.max_output_tokens = 5
     request.options.temperature = 0.9
     request.options.logit_bias[7] = -1.5

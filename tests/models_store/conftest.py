@@ -9,9 +9,11 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from palaver_server.models.catalogue import CatalogueModel, WheelSource
@@ -38,7 +40,7 @@ def write_model(folder: Path, shard_count: int = 1) -> Path:
     total = 0
     for number in range(1, shard_count + 1):
         name = f"model-{number:05}-of-{shard_count:05}.safetensors" if shard_count > 1 else "model.safetensors"
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             f"layer.{number}.a": np.full((4, 8), number, np.float32),
             f"layer.{number}.b": np.ones(3, np.float16),
         }

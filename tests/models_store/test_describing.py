@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from palaver_server.models.catalogue import CATALOGUE, DEFAULT_MODEL, HubSource, WheelSource
@@ -51,7 +52,7 @@ def test_a_chat_template_is_found_wherever_it_stands(sharded: Path, name: str, c
 def test_quantised_weights_are_told_by_their_method_and_counted_without_scales(sharded: Path) -> None:
     configure(sharded, quantization_config={"quant_method": "fp8"})
     second = sharded / "model-00002-of-00003.safetensors"
-    tensors = {"layer.2.a": np.ones((4, 8), np.float32), "layer.2.b": np.ones(3, np.float16)}
+    tensors: dict[str, NDArray[Any]] = {"layer.2.a": np.ones((4, 8), np.float32), "layer.2.b": np.ones(3, np.float16)}
     save_file({**tensors, "layer.2.a_scale_inv": np.ones(4, np.float32)}, second)
     files = describe(sharded)
     assert (files.quantization, files.parameter_count) == ("fp8", 3 * 35)

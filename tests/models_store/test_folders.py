@@ -16,9 +16,23 @@ SECOND = "model-00002-of-00003.safetensors"
 Write = Callable[..., Path]
 
 
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
+def remove(*paths: Path) -> None:
+    for path in paths:
         path.unlink()
+
+
+def empty(folder: Path) -> None:
+    remove(*folder.iterdir())
+
+
+def keep_gguf_alone(folder: Path) -> None:
+    empty(folder)
+    (folder / "a.gguf").touch()
+
+
+def make_folder_of_shard(folder: Path) -> None:
+    (folder / SECOND).unlink()
+    (folder / SECOND).mkdir()
 
 
 def cut(folder: Path, name: str, length: int) -> None:
@@ -38,7 +52,7 @@ def point_outside(folder: Path) -> None:
 R = ModelFilesReason
 BREAKAGES: dict[str, tuple[Callable[[Path], object], ModelFilesReason, str]] = {
     "empty folder": (empty, R.NOT_A_MODEL, "holds no config.json, so it is no model folder."),
-    "only GGUF": (lambda f: (empty(f), (f / "a.gguf").touch()), R.NOT_A_MODEL, "its GGUF files have to be converted"),
+    "only GGUF": (keep_gguf_alone, R.NOT_A_MODEL, "its GGUF files have to be converted"),
     "config is no JSON": (
         lambda f: (f / "config.json").write_text("{"),
         R.NOT_A_MODEL,
@@ -49,13 +63,13 @@ BREAKAGES: dict[str, tuple[Callable[[Path], object], ModelFilesReason, str]] = {
     "config is deep": (lambda f: (f / "config.json").write_text("[" * 99999), R.NOT_A_MODEL, "it is no JSON."),
     "no architectures": (lambda f: (f / "config.json").write_text("{}"), R.NOT_A_MODEL, "names no `architectures`"),
     "no weights": (
-        lambda f: [p.unlink() for p in f.glob("model*")],
+        lambda f: remove(*f.glob("model*")),
         R.WEIGHTS_MISSING,
         r"holds no weights \(no \*.safetensors\)",
     ),
-    "shard missing": (lambda f: (f / SECOND).unlink(), R.WEIGHTS_MISSING, f"{SECOND} .*is missing"),
+    "shard missing": (lambda f: remove(f / SECOND), R.WEIGHTS_MISSING, f"{SECOND} .*is missing"),
     "shard missing, no index": (
-        lambda f: ((f / SECOND).unlink(), (f / INDEX).unlink()),
+        lambda f: remove(f / SECOND, f / INDEX),
         R.WEIGHTS_MISSING,
         f"{SECOND} .*is missing",
     ),
@@ -67,7 +81,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], object], ModelFilesReason, str]] = {
         f"{SECOND} .*is no safetensors file",
     ),
     "shard is another": (swap_shards, R.WEIGHTS_DAMAGED, "lacks 2 of the tensors .* such as layer.1.a"),
-    "shard is a folder": (lambda f: ((f / SECOND).unlink(), (f / SECOND).mkdir()), R.WEIGHTS_DAMAGED, "cannot be read"),
+    "shard is a folder": (make_folder_of_shard, R.WEIGHTS_DAMAGED, "cannot be read"),
     "index is no JSON": (lambda f: (f / INDEX).write_text("oops"), R.WEIGHTS_DAMAGED, f"{INDEX} .*it is no JSON"),
     "index is empty": (lambda f: (f / INDEX).write_text("{}"), R.WEIGHTS_DAMAGED, "it has no `weight_map`"),
     "index points outside": (point_outside, R.WEIGHTS_DAMAGED, "it names a file outside the folder for a"),

@@ -70,9 +70,9 @@ def read_header_length(whole: bytes) -> int:
         {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}},
         {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}},
         {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},
-        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "b": {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]}},
+        {name: {"dtype": "I8", "shape": [4], "data_offsets": [0, 4]} for name in "ab"},
     ],
-)  # fmt: skip
+)
 def test_a_header_that_makes_no_sense_is_damage(tmp_path: Path, header: object) -> None:
     raw = json.dumps(header).encode()
     path = tmp_path / "w.safetensors"

@@ -108,7 +108,7 @@ def test_verify_looks_at_everything_that_was_fetched(run: Run, fetched: Path, kn
     os.truncate(fetched / "model.safetensors", 100)
     result = run("verify")
     assert result.exit_code == 1
-    assert "model.safetensors is truncated: it has 100 of" in result.stdout
+    assert "model.safetensors is truncated: it has 100 bytes" in result.stdout
     assert "`palaver models pull tiny --force` fetches it again." in result.stdout
 
 

@@ -74,6 +74,8 @@ def test_a_read_only_cache_with_a_whole_model_serves(store: ModelStore, fetched:
         fetched.parent.chmod(0o755)
 
 
+WRONG_MANIFEST = '{"format_version": 1, "model": "x", "files": [{"name": "a", "size": "a"}]}'
+
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated weights": (
         lambda f: os.truncate(f / "model.safetensors", 100),
@@ -84,14 +86,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda f: (f / "palaver-manifest.json").unlink(), "palaver-manifest.json is missing"),
     "half a manifest": (lambda f: os.truncate(f / "palaver-manifest.json", 50), "palaver-manifest.json is missing or"),
     "manifest of another kind": (
-        lambda f: (f / "palaver-manifest.json").write_text('{"format_version": 1, "model": "x", "files": [{"size": "a"}]}'),
+        lambda f: (f / "palaver-manifest.json").write_text(WRONG_MANIFEST),
         "palaver-manifest.json is missing or cannot be read",
     ),
     "manifest of the future": (
         lambda f: (f / "palaver-manifest.json").write_text('{"format_version": 2}'),
         "palaver-manifest.json is missing or cannot be read",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -197,7 +199,7 @@ def test_a_disk_that_fills_up_is_told(store: ModelStore) -> None:
 def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, tiny: CatalogueModel) -> None:
     (tmp_path / "file").touch()
     store = ModelStore(tmp_path / "file" / "cache", catalogue={"tiny": tiny})
-    with pytest.raises(ModelFilesError, match="cannot be written .*--cache-dir") as caught:
+    with pytest.raises(ModelFilesError, match=r"cannot be written .*--cache-dir") as caught:
         store.pull("tiny")
     assert caught.value.reason is ModelFilesReason.NOT_WRITABLE
 

@@ -83,7 +83,7 @@ def test_a_recorded_file_that_is_no_weight_is_watched_too(sharded: Path, cache: 
     (sharded / "tokenizer.json").write_text("{ }")
     [problem] = verify(sharded, cache, full=False).problems
     assert (problem.file, problem.text) == ("tokenizer.json", "has 3 bytes instead of 2; fetch it again")
-    with pytest.raises(ModelFilesError, match="tokenizer.json .*has 3 bytes instead of 2.*record the folder anew"):
+    with pytest.raises(ModelFilesError, match=r"tokenizer.json .*has 3 bytes instead of 2.*record the folder anew"):
         ModelStore(cache).ensure(str(sharded))
 
 

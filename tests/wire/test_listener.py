@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import grp
 import os
 import socket
@@ -276,6 +277,17 @@ async def test_of_servers_that_start_at_once_one_gets_the_socket(tmp_path: Path)
         outcomes = await asyncio.gather(*(go_on() for go_on, _ in others))
         in_use = f"cannot listen on unix:{path}: another process listens there"
         assert sorted(outcomes) == [in_use, in_use, in_use, "listening"]
+
+
+async def test_a_server_waits_while_another_takes_a_socket_in_the_same_folder(tmp_path: Path) -> None:
+    async with another_process(f"unix:{tmp_path / 'socket'}") as (go_on, _):
+        folder = os.open(tmp_path, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        outcome = asyncio.ensure_future(go_on())
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(outcome), 0.5)
+        os.close(folder)
+        assert await outcome == "listening"
 
 
 async def test_a_file_that_is_no_socket_is_kept(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import psutil
 import pytest
 
 from palaver_server.rpc.transport import ServerLimits, new_server
@@ -165,8 +168,8 @@ async def test_a_connection_that_says_nothing_is_closed() -> None:
         await writer.wait_closed()
 
 
-PINGING = {
-    "grpc__keepalive_time_ms": 200,
+PINGING = {  # once a second, which is as often as grpcio's client does
+    "grpc__keepalive_time_ms": 1000,
     "grpc__keepalive_timeout_ms": 2000,
     "grpc__keepalive_permit_without_calls": 1,
     "grpc__http2__max_pings_without_data": 0,
@@ -174,21 +177,28 @@ PINGING = {
 
 
 async def test_a_client_may_ping_during_a_long_silence_and_between_calls() -> None:
-    async with serving(ServerLimits(min_client_ping_interval_seconds=0.1)) as port, connect(port, **PINGING) as channel:
-        call = await open_silent(channel)
-        with pytest.raises(TimeoutError):  # nothing happens for ten pings
-            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(call.read())), 2)
+    limits = ServerLimits(min_client_ping_interval_seconds=0.5)
+    async with serving(limits) as port, connect(port, **PINGING) as busy, connect(port, **PINGING) as idle:
+        call = await open_silent(busy)
+        assert await measure(idle) == 0
+        changes = [
+            asyncio.ensure_future(channel.wait_for_state_change(grpc.ChannelConnectivity.READY))
+            for channel in (busy, idle)
+        ]
+        # Nothing happens for longer than the test below takes to see it happen.
+        assert not (await asyncio.wait(changes, timeout=6, return_when=asyncio.FIRST_COMPLETED))[0]
+        for change in changes:
+            change.cancel()
         assert not call.done()
         call.cancel()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 2)
 
 
 async def test_a_client_that_pings_too_often_is_told_so() -> None:
     async with serving(ServerLimits(min_client_ping_interval_seconds=60)) as port, connect(port, **PINGING) as channel:
         call = await open_silent(channel)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call.read()
+        async with asyncio.timeout(5):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call.read()
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
         assert "Too many pings" in (caught.value.details() or "")
 
@@ -232,12 +242,28 @@ async def test_the_call_of_a_client_that_vanished_is_cancelled() -> None:
         relay = Relay(port)
         async with relay as relay_port, connect(relay_port) as channel:
             call = await open_silent(channel)
-            with pytest.raises(TimeoutError):  # more silences than grpcio asks about unless told to go on
+            with pytest.raises(TimeoutError):  # silence alone ends nothing
                 await asyncio.wait_for(probe.cancelled.wait(), 2)
             relay.go_dead()
             async with asyncio.timeout(5):
                 await probe.cancelled.wait()
             call.cancel()
+
+
+async def test_what_a_vanished_client_does_not_acknowledge_ends_its_connection() -> None:
+    async with serving(ServerLimits(keepalive_timeout_seconds=7)) as port, connect(port) as channel:
+        assert await measure(channel) == 0
+        assert tcp_user_timeouts(port) == {7000}
+
+
+def tcp_user_timeouts(port: int) -> set[int]:
+    """The milliseconds after which the kernel gives up, of each connection that this process took on a port."""
+    found = set()
+    for connection in psutil.Process().net_connections("tcp"):
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_ESTABLISHED:
+            with socket.socket(fileno=os.dup(connection.fd)) as each:
+                found.add(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+    return found
 
 
 async def test_a_connection_without_calls_is_closed_after_a_while() -> None:

@@ -71,16 +71,16 @@ def new_connection(
     credentials = _credentials(tls, files, environment)
     if key and credentials is None and not place.is_local and not allow_plaintext_key:
         raise ValueError(
-            f"api_key: it would travel to {place.text} in the clear. Use TLS (ca_certificate=, tls=True or {CA_VARIABLE}),"
-            " or say allow_plaintext_key=True where something else encrypts the way"
+            f"api_key: it would travel to {place.text} in the clear. Use TLS (ca_certificate=, tls=True or "
+            f"{CA_VARIABLE}), or say allow_plaintext_key=True where something else encrypts the way"
         )
     return Connection(place, credentials, _options(place, files, max_request_bytes, max_answer_bytes), key)
 
 
-def _credentials(
-    tls: bool | None, files: TlsFiles, environment: Mapping[str, str]
-) -> grpc.ChannelCredentials | None:
-    given = [name for name in ("ca_certificate", "client_certificate", "client_key") if getattr(files, name) is not None]
+def _credentials(tls: bool | None, files: TlsFiles, environment: Mapping[str, str]) -> grpc.ChannelCredentials | None:
+    given = [
+        name for name in ("ca_certificate", "client_certificate", "client_key") if getattr(files, name) is not None
+    ]
     if tls is False:
         if given or files.server_name:
             raise ValueError(f"{(*given, 'tls_server_name')[0]}: it is of no use with tls=False")

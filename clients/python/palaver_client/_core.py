@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import grpc
-from palaver.v1 import chat_service_pb2, model_pb2, model_service_pb2
 
+from palaver.v1 import chat_service_pb2, model_pb2, model_service_pb2
 from palaver_client import errors
 from palaver_client._attempts import Attempts
 from palaver_client._connection import (
@@ -80,34 +81,7 @@ class PreparedCall(Generic[RequestT]):
 
 
 class ClientCore:
-    """The settings of a client. They are checked here; no connection is made before the first call.
-
-    Args:
-        address: ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:/path``. Default: the variable ``PALAVER_ADDRESS``, else
-            ``127.0.0.1:50051``.
-        api_key: who is calling. Default: the variable ``PALAVER_API_KEY``, else none; an empty text means none. Never
-            shown, and never sent in plaintext to another machine.
-        model: the model that answers where a call names none, by its id or an alias. Default: the server's default.
-        timeout: seconds that a call may take with its retries, above 0; None for no limit. Default 600.
-        retry: when failed calls are tried again; None never.
-        tls: True for TLS with the machine's own certificate authorities, False for plaintext whatever the variables
-            say. Default: TLS where a certificate is given, plaintext else.
-        ca_certificate: PEM file of the authorities that the server's certificate is checked against. Default: the
-            variable ``PALAVER_CA``. Files are read once, here.
-        client_certificate: PEM file of the certificate that this client shows (mTLS), with the chain to its authority.
-        client_key: PEM file of its unencrypted private key.
-        tls_server_name: the name in the server's certificate, where it is not the address's.
-        allow_plaintext_key: send the key in plaintext to another machine all the same, because something else, such as
-            a service mesh, encrypts the way.
-        wait_for_ready: let calls wait for a server that cannot be reached until their timeout is over. Default: they
-            fail when the retries are used up.
-        max_request_bytes: largest request. Default 8 MiB, as the server's.
-        max_answer_bytes: largest message of an answer. Default 32 MiB, as the server's.
-        request_id_factory: names calls that are given no ``request_id``. Default: random names.
-
-    Raises:
-        ValueError: an argument or a variable cannot be; the message names it and says what would be right.
-    """
+    """The settings of a client, and its calls."""
 
     def __init__(
         self,
@@ -128,6 +102,34 @@ class ClientCore:
         max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES,
         request_id_factory: Callable[[], str] = new_request_id,
     ) -> None:
+        """Check the settings. No connection is made before the first call.
+
+        Args:
+            address: ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:/path``. Default: the variable ``PALAVER_ADDRESS``, else
+                ``127.0.0.1:50051``.
+            api_key: who is calling. Default: the variable ``PALAVER_API_KEY``, else none; an empty text means none.
+                Never shown, and never sent in plaintext to another machine.
+            model: the model that answers where a call names none, by its id or an alias. Default: the server's default.
+            timeout: seconds that a call may take with its retries, above 0; None for no limit. Default 600.
+            retry: when failed calls are tried again; None never.
+            tls: True for TLS with the machine's own certificate authorities, False for plaintext whatever the variables
+                say. Default: TLS where a certificate is given, plaintext else.
+            ca_certificate: PEM file of the authorities that the server's certificate is checked against. Default: the
+                variable ``PALAVER_CA``. Files are read once, here.
+            client_certificate: PEM file of the certificate that this client shows (mTLS), and those that vouch for it.
+            client_key: PEM file of its unencrypted private key.
+            tls_server_name: the name in the server's certificate, where it is not the address's.
+            allow_plaintext_key: send the key in plaintext to another machine all the same, because something else, such
+                as a service mesh, encrypts the way.
+            wait_for_ready: let calls wait for a server that cannot be reached until their timeout is over. Default:
+                they fail when the retries are used up.
+            max_request_bytes: largest request. Default 8 MiB, as the server's.
+            max_answer_bytes: largest message of an answer. Default 32 MiB, as the server's.
+            request_id_factory: names calls that are given no ``request_id``. Default: random names.
+
+        Raises:
+            ValueError: an argument or a variable cannot be; the message names it and says what would be right.
+        """
         self._connection = new_connection(
             address,
             api_key,
@@ -147,10 +149,10 @@ class ClientCore:
         self._retry = retry or NEVER
         self._wait_for_ready = wait_for_ready
         self._new_request_id = request_id_factory
-        self._is_closed = False
+        self._closed = threading.Event()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._connection}{', closed' if self._is_closed else ''})"
+        return f"{type(self).__name__}({self._connection}{', closed' if self._closed.is_set() else ''})"
 
     @property
     def address(self) -> str:
@@ -158,8 +160,8 @@ class ClientCore:
         return self._connection.address.text
 
     def _check_open(self) -> None:
-        if self._is_closed:
-            raise RuntimeError(f"{type(self).__name__}: it is closed")
+        if self._closed.is_set():
+            raise RuntimeError(f"this {type(self).__name__} is closed")
 
     def _chat_call(
         self, prompt: Prompt, system: str | None, options: Mapping[str, Any]
@@ -200,6 +202,7 @@ class ClientCore:
         return dict(options)
 
     def _prepared(self, request: RequestT, call: Mapping[str, Any]) -> PreparedCall[RequestT]:
+        self._check_open()
         request_id = checked_request_id(call.get("request_id") or self._new_request_id())
         return PreparedCall(
             request=request,

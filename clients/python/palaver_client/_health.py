@@ -7,45 +7,62 @@ protobuf itself has. Protocol: https://github.com/grpc/grpc/blob/master/doc/heal
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import grpc
 from google.protobuf import wrappers_pb2
 
 from palaver_client import errors
-from palaver_client.retry import RetryPolicy
 
 METHOD = "/grpc.health.v1.Health/Watch"
 REQUEST = wrappers_pb2.StringValue(value="palaver.v1.ChatService")
-SERVING = 1
-_STATES = {0: "unknown", 2: "not ready, because it loads its model or stops", 3: "not a chat server"}
+serialize = wrappers_pb2.StringValue.SerializeToString
+parse = wrappers_pb2.Int32Value.FromString
 
-POLICY = RetryPolicy(max_attempts=2**31, initial_backoff=0.1, max_backoff=2.0, max_retry_after=5.0)
-"""How a Watch that breaks off is opened again: until the time is over."""
+_SERVING = 1
+_STATES = {2: "it is reached, and not ready: it loads its model or stops", 3: "it is reached, and serves no chats"}
+_FIRST_DELAY_SECONDS = 0.1
+_MAX_DELAY_SECONDS = 1.0
 
 
-class Progress:
-    """What has been seen of a server that is not yet ready, for the error that may come of it."""
+class Patience:
+    """Waits for a server to become ready, all but the waiting itself."""
 
-    def __init__(self, address: str, timeout: float | None) -> None:
+    def __init__(self, address: str, timeout: float | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._address = address
         self._timeout = timeout
+        self._clock = clock
+        self._deadline = None if timeout is None else clock() + timeout
+        self._delay = _FIRST_DELAY_SECONDS
         self._seen = "it could not be reached"
 
-    def state(self, number: int) -> bool:
-        """Take a state; tell whether the server is ready."""
-        self._seen = f"it is {_STATES.get(number, f'in state {number}')}"
-        return number == SERVING
+    def remaining(self) -> float | None:
+        """Seconds until the time is over; None without a limit."""
+        return None if self._deadline is None else max(self._deadline - self._clock(), 0.0)
 
-    def error(self, error: errors.PalaverClientError) -> bool:
-        """Take the end of a Watch; tell whether it is worth another one."""
+    def is_ready(self, state: int) -> bool:
+        """Take a state of the server; tell whether it is ready."""
+        self._seen = _STATES.get(state, f"it is reached, and in state {state}")
+        return state == _SERVING
+
+    def delay_after(self, error: errors.PalaverClientError | None) -> float:
+        """Take the end of a Watch, with None for one that ended well; give the seconds to wait for another.
+
+        Raises:
+            errors.DeadlineExceeded: the time is over.
+            errors.PalaverClientError: waiting does not help.
+        """
+        remaining = self.remaining()
+        if remaining == 0 or isinstance(error, errors.DeadlineExceeded):
+            within = "" if self._timeout is None else f" within {self._timeout:g} s"
+            raise errors.DeadlineExceeded(
+                f"The server at {self._address} was not ready{within}: {self._seen}.",
+                code=grpc.StatusCode.DEADLINE_EXCEEDED,
+            ) from error
         if isinstance(error, errors.Unavailable | errors.Overloaded):
-            self._seen = error.message
-            return True
-        return False
-
-    def too_late(self) -> errors.DeadlineExceeded:
-        """The error of one who waited for nothing."""
-        within = "" if self._timeout is None else f" within {self._timeout:g} s"
-        return errors.DeadlineExceeded(
-            f"The server at {self._address} was not ready{within}: {self._seen}",
-            code=grpc.StatusCode.DEADLINE_EXCEEDED,
-        )
+            self._seen = error.message.rstrip(".")
+        elif error is not None:
+            raise error
+        delay, self._delay = self._delay, min(self._delay * 2, _MAX_DELAY_SECONDS)
+        return delay if remaining is None else min(delay, remaining)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from palaver.v1 import content_part_pb2, message_pb2, role_pb2
-
 from palaver_client._naming import naming
 from palaver_client.options import MessageLike, Prompt
 

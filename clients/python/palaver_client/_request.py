@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from google.protobuf import duration_pb2
+
 from palaver.v1 import (
     chat_service_pb2,
     context_policy_pb2,
@@ -17,7 +18,6 @@ from palaver.v1 import (
     response_format_pb2,
     tool_pb2,
 )
-
 from palaver_client._messages import messages_from
 from palaver_client._naming import naming
 from palaver_client.options import Prompt
@@ -178,13 +178,9 @@ _WRITERS: dict[str, _Write] = {
     "time_limit": _time_limit,
     "repetition_detection": lambda request, value: request.options.repetition_detection.CopyFrom(value),
     **{
-        name: _field(name)
-        for name in ("model", "parallel_tool_calls", "continue_final_message", "user_id", "priority")
+        name: _field(name) for name in ("model", "parallel_tool_calls", "continue_final_message", "user_id", "priority")
     },
-    **{
-        name: _extra(name)
-        for name in ("include_effective_options", "include_token_ids", "include_prompt_text")
-    },
+    **{name: _extra(name) for name in ("include_effective_options", "include_token_ids", "include_prompt_text")},
     "labels": lambda request, value: request.labels.update(value),
     "tools": _tools,
     "tool_choice": _tool_choice,
@@ -194,4 +190,3 @@ _WRITERS: dict[str, _Write] = {
     "chat_template_arguments": _chat_template_arguments,
 }
 """How each option gets into the request. A test holds it against ``ChatOptions`` and against the contract."""
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -49,7 +49,7 @@ def error_from(
         timeout: seconds that the call was given.
     """
     code, text = rpc_error.code(), rpc_error.details() or ""
-    trailers = dict(rpc_error.trailing_metadata() or ())
+    trailers = dict(cast(Iterable[tuple[str, str | bytes]], rpc_error.trailing_metadata() or ()))
     status = _status_of(rpc_error)
     info = _detail(status, error_details_pb2.ErrorInfo)
     metadata = dict(info.metadata) if info else {}
@@ -68,7 +68,7 @@ def error_from(
     )
 
 
-def locally_cancelled(request_id: str) -> errors.Cancelled:
+def locally_cancelled(request_id: str | None) -> errors.Cancelled:
     """The error of a call that this client has ended while somebody waited for it."""
     return errors.Cancelled("The call was closed before its end.", code=_Code.CANCELLED, request_id=request_id)
 
@@ -120,15 +120,15 @@ def _detail(status: status_pb2.Status | None, kind: type[M]) -> M | None:
     return None
 
 
-def _retry_after(status: status_pb2.Status | None, trailers: dict[str, Any]) -> float | None:
+def _retry_after(status: status_pb2.Status | None, trailers: dict[str, str | bytes]) -> float | None:
     if (info := _detail(status, error_details_pb2.RetryInfo)) is not None:
-        return max(info.retry_delay.seconds + info.retry_delay.nanos / 1e9, 0.0)
+        return max(float(info.retry_delay.ToNanoseconds()) / 1e9, 0.0)
     # Proxies that know nothing of google.rpc say it as HTTP does, in whole seconds (RFC 9110, 10.2.3).
     header = trailers.get("retry-after")
     return float(header) if isinstance(header, str) and header.isascii() and header.isdecimal() else None
 
 
-def _fields(status: status_pb2.Status | None) -> Iterable[errors.FieldViolation]:
+def _fields(status: status_pb2.Status | None) -> tuple[errors.FieldViolation, ...]:
     detail = _detail(status, error_details_pb2.BadRequest)
     violations = detail.field_violations if detail else ()
     return tuple(errors.FieldViolation(violation.field, violation.description) for violation in violations)

@@ -1,7 +1,7 @@
 """What a call may be told, as typed keyword arguments.
 
-Every option is optional: left out, or None, means the server's default. Ranges are those of the contract and are checked
-by the server, which refuses a value outside its range with ``errors.InvalidRequest`` and never clamps it in silence.
+Every option is optional: left out, or None, means the server's default. Ranges are those of the contract and are
+checked by the server, which refuses a value outside its range with ``errors.InvalidRequest``.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ class ChatOptions(CallOptions, total=False):
     parallel_tool_calls: bool
     """Whether the model may call several tools in one turn. Default: yes."""
     response_format: Literal["text", "json_object"] | Mapping[str, object] | response_format_pb2.ResponseFormat
-    """The form that the answer is held to: ``json_object``, a JSON Schema as a mapping, or a message of the contract for
-    regular expressions, choices and grammars."""
+    """The form that the answer is held to: ``json_object``, a JSON Schema as a mapping, or a message of the contract
+    for regular expressions, choices and grammars."""
     reasoning: bool | ReasoningEffort | reasoning_options_pb2.ReasoningOptions
     """Whether the model thinks, or how much, or a message of the contract for budgets. Default: as the model does."""
     context_policy: ContextOverflow | context_policy_pb2.ContextPolicy

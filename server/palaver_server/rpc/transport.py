@@ -110,10 +110,9 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.server_handshake_timeout_ms", _milliseconds(limits.handshake_timeout_seconds)),
         ("grpc.keepalive_time_ms", _milliseconds(limits.keepalive_seconds)),
-        # Both: the second is what closes the connection, and is 60 s unless set, whatever the first says (tried).
+        # The first bounds TCP's wait for acknowledgement (TCP_USER_TIMEOUT), the second a ping's: 60 s unless set.
         ("grpc.keepalive_timeout_ms", _milliseconds(limits.keepalive_timeout_seconds)),
         ("grpc.http2.ping_timeout_ms", _milliseconds(limits.keepalive_timeout_seconds)),
-        ("grpc.http2.max_pings_without_data", 0),  # keep asking during a long silence; the default stops after two
         ("grpc.keepalive_permit_without_calls", 1),  # else clients may ping between calls every two hours only
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(limits.min_client_ping_interval_seconds)),
         ("grpc.max_connection_idle_ms", _milliseconds(limits.max_connection_idle_seconds)),

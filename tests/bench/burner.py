@@ -1,0 +1,51 @@
+"""A process that burns CPU time on demand.
+
+A peer that is measured without a network has no load client beside it, and would have cores to itself that the others
+share with theirs. The burner takes what the client would take, token by token.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from ctypes import c_double
+from multiprocessing.sharedctypes import RawValue
+
+LOOK_SECONDS = 0.001
+"""Between two looks at what is owed; about what a client sleeps between messages under load."""
+
+
+class Burner:
+    """Burns beside this process until closed, or until this process is gone."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")  # forking is not safe once an engine has threads
+        self._owed = RawValue(c_double, 0.0)  # one writer, so no lock
+        self._process = context.Process(target=_burn, args=(self._owed, os.getpid()), name="burner", daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """The burner's process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def owe(self, seconds: float) -> None:
+        """Have so much more CPU time burnt."""
+        self._owed.value += seconds
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+
+
+def _burn(owed: c_double, owner: int) -> None:
+    idle = 0.0  # CPU time of looking; part of what a client does between messages, so it pays nothing off
+    while os.getppid() == owner:
+        before = time.process_time()
+        while time.process_time() - idle < owed.value:
+            pass
+        if time.process_time() - before < LOOK_SECONDS:
+            time.sleep(LOOK_SECONDS)

@@ -1,0 +1,48 @@
+"""CPU time of processes, to the nanosecond."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Process ids, by what their work counts as."""
+
+    front_end: tuple[int, ...]
+    engine: tuple[int, ...]
+    client: tuple[int, ...]
+
+
+def descendants(pid: int) -> tuple[int, ...]:
+    """Every process that this one has started, directly or not."""
+    return tuple(child.pid for child in psutil.Process(pid).children(recursive=True))
+
+
+class CpuClock:
+    """CPU seconds, user and system, that some processes have used together; threads that have ended count.
+
+    clock_getcpuclockid(3): the counters of /proc would tell hundredths of a second only.
+    """
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._clocks = [_clock_of(pid) for pid in pids]
+
+    def seconds(self) -> float:
+        """So far."""
+        return sum(time.clock_gettime(clock) for clock in self._clocks)
+
+
+def _clock_of(pid: int) -> int:
+    clock = ctypes.c_int()
+    if error := _libc.clock_getcpuclockid(pid, ctypes.byref(clock)):
+        raise ProcessLookupError(f"the CPU time of process {pid} cannot be read: {os.strerror(error)}")
+    return clock.value

@@ -1,0 +1,152 @@
+"""Servers as processes of their own: they are signalled, killed, and looked after."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
+
+
+@dataclass
+class ServerProcess:
+    """A server that runs as ``palaver serve`` does for a user."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    lines: list[str] = field(default_factory=list)
+    _reader: asyncio.Task[None] | None = None
+
+    def channel(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self.address)
+
+    def processes(self) -> list[psutil.Process]:
+        """The server and everything that it started."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    async def said(self, text: str, seconds: float = 30) -> str:
+        """The first line with a text in what the server wrote to standard error."""
+        async with asyncio.timeout(seconds):
+            while True:
+                for line in self.lines:
+                    if text in line:
+                        return line
+                if self.process.returncode is not None:
+                    raise AssertionError("the server ended:\n" + "\n".join(self.lines))
+                await asyncio.sleep(0.01)
+
+    async def read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode().rstrip())
+
+
+StartServer = Callable[..., Awaitable[ServerProcess]]
+
+
+@pytest.fixture
+async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
+    """Start ``palaver serve --engine scripted`` with more flags; whatever is left at the test's end is killed."""
+    servers: list[ServerProcess] = []
+
+    async def start(*flags: str, own_group: bool = False, wait_for: str = "Ready after") -> ServerProcess:
+        address = f"unix:{tmp_path}/{len(servers)}.sock"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "palaver_server", "serve", "--engine", "scripted", "--listen", address),
+            *("--log-format", "json", *flags),
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=own_group,
+        )
+        server = ServerProcess(process, address)
+        server._reader = asyncio.create_task(server.read())
+        servers.append(server)
+        await server.said(wait_for)
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.returncode is None:
+            server.process.kill()
+        await server.process.wait()
+        if server._reader is not None:
+            await server._reader
+
+
+def stream_request(text: str = "hi") -> chat_service_pb2.StreamChatRequest:
+    part = content_part_pb2.ContentPart(text=text)
+    message = message_pb2.Message(role=role_pb2.ROLE_USER, content=[part])
+    return chat_service_pb2.StreamChatRequest(chat=chat_service_pb2.ChatRequest(messages=[message]))
+
+
+class Reader:
+    """A client that reads one stream to its end."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.call = chat_service_pb2_grpc.ChatServiceStub(channel).StreamChat(stream_request())
+        self.events: list[str] = []
+        self.text = ""
+        self.has_begun = asyncio.Event()
+        self.task = asyncio.create_task(self._read())
+
+    async def _read(self) -> grpc.aio.AioRpcError | None:
+        try:
+            async for event in self.call:
+                self.events.append(event.WhichOneof("event"))
+                self.text += event.delta.text
+                if len(self.events) > 1:
+                    self.has_begun.set()
+        except grpc.aio.AioRpcError as error:
+            return error
+        return None
+
+
+@pytest.fixture
+def read_streams() -> Callable[[grpc.aio.Channel, int], Awaitable[list[Reader]]]:
+    """Open so many streams and return when each has had its first words."""
+
+    async def open_streams(channel: grpc.aio.Channel, count: int) -> list[Reader]:
+        readers = [Reader(channel) for _ in range(count)]
+        await asyncio.gather(*(reader.has_begun.wait() for reader in readers))
+        return readers
+
+    return open_streams
+
+
+@pytest.fixture
+def ask() -> Callable[[grpc.aio.Channel], Awaitable[chat_service_pb2.ChatResponse]]:
+    async def call(channel: grpc.aio.Channel) -> chat_service_pb2.ChatResponse:
+        return await chat_service_pb2_grpc.ChatServiceStub(channel).Chat(stream_request().chat)
+
+    return call
+
+
+@pytest.fixture
+def watch_health() -> Callable[..., asyncio.Task[list[int]]]:
+    """Collect what a health watch says until it ends."""
+
+    def start(channel: grpc.aio.Channel, service: str = "", seen: list[int] | None = None) -> asyncio.Task[list[int]]:
+        statuses: list[int] = [] if seen is None else seen
+
+        async def collect() -> list[int]:
+            try:
+                async for answer in health_pb2_grpc.HealthStub(channel).Watch(
+                    health_pb2.HealthCheckRequest(service=service)
+                ):
+                    statuses.append(answer.status)
+            except grpc.aio.AioRpcError:
+                pass
+            return statuses
+
+        return asyncio.create_task(collect())
+
+    return start
+
+
