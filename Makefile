@@ -7,6 +7,8 @@ PYTHON ?= python3
 # torch is the one package whose build differs from machine to machine. Empty: the hashed build of
 # deploy/locks/torch.lock. Or a requirement or a path to a wheel, such as a smaller CPU-only build.
 TORCH ?=
+# cpu or gpu: which vLLM. Another one than before is installed over it.
+FLAVOUR ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/locks
@@ -20,16 +22,19 @@ INSTALL := $(UV) install --no-config --no-deps --compile-bytecode
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## Install everything into .venv, hashed and pinned
+READY := $(VENV)/.ready-$(FLAVOUR)
+
+setup: $(READY) ## Install everything into .venv, hashed and pinned (FLAVOUR=gpu on a machine with GPUs)
 
 # The stamp is written last: an installation that was broken off begins anew.
-$(VENV)/.ready: $(LOCKS)/uv.lock $(LOCKS)/torch.lock $(LOCKS)/cpu.lock pyproject.toml
+$(READY): $(LOCKS)/uv.lock $(LOCKS)/torch.lock $(LOCKS)/$(FLAVOUR).lock pyproject.toml
 	@$(PYTHON) deploy/check_python.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (about 6 GB; a minute or two with a good connection)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/uv.lock
+	rm -f $(VENV)/.ready-*
 	$(if $(TORCH),$(UV) install --no-config "$(TORCH)",$(INSTALL) --require-hashes -r $(LOCKS)/torch.lock)
-	$(INSTALL) --require-hashes -r $(LOCKS)/cpu.lock
+	$(INSTALL) --require-hashes -r $(LOCKS)/$(FLAVOUR).lock
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
@@ -58,15 +63,15 @@ format: setup ## Format code and protos, mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/buf format --write
 
-lock: $(VENV)/.ready ## Upgrade every pinned version within the bounds of pyproject.toml
+lock: setup ## Upgrade every pinned version within the bounds of pyproject.toml
 	$(COMPILE) --upgrade --no-config $(LOCKS)/uv.in -o $(LOCKS)/uv.lock
 	$(COMPILE) --upgrade --no-config --no-emit-package triton $(LOCKS)/torch.in -o $(LOCKS)/torch.lock
 	$(COMPILE) --upgrade --no-emit-package torch pyproject.toml --extra cpu --extra dev -o $(LOCKS)/cpu.lock
-	$(COMPILE) --upgrade --no-config pyproject.toml --extra gpu -o $(LOCKS)/gpu.lock
+	$(COMPILE) --upgrade --no-config pyproject.toml --extra gpu --extra dev -o $(LOCKS)/gpu.lock
 	$(BIN)/python $(LOCKS)/check.py --write
 
 proto-release: setup ## Make the contract of today the one that later changes must not break
-	$(BIN)/buf build -o protos/baseline.binpb
+	$(BIN)/buf build --exclude-source-info -o protos/baseline.binpb
 
 bench: setup ## Measure palaver against the raw engine; prints a table, writes JSON
 	$(BIN)/python -m tests.bench $(ARGS)

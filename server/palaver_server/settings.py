@@ -9,12 +9,19 @@ file's table ``[vllm]``.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 ENVIRONMENT_PREFIX = "PALAVER_"
 CONFIG_VARIABLE = "PALAVER_CONFIG"
@@ -22,8 +29,9 @@ CLIENT_VARIABLES = frozenset({"PALAVER_ADDRESS", "PALAVER_API_KEY", "PALAVER_CA"
 """Variables of palaver's clients, which a server that shares their environment leaves alone."""
 DEFAULT_CONFIG = platformdirs.user_config_path("palaver") / "palaver.toml"
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, le=2_000_000)]  # grpcio takes 32-bit milliseconds
+_SECONDS: dict[str, Any] = {"unit": "seconds"}
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra=_SECONDS)]
+Positive = Annotated[float, Field(gt=0, le=2_000_000, json_schema_extra=_SECONDS)]  # grpcio: 32-bit milliseconds
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -235,6 +243,18 @@ def load_settings(**flags: object) -> Settings:
         raise SettingsError("\n".join(problems)) from None
     except ValueError as error:  # the file is no TOML, or holds no text
         raise SettingsError(f"{_config_file()} cannot be read: {error}") from None
+
+
+def settings_origins(**flags: object) -> dict[str, str]:
+    """Tell for every setting where ``load_settings`` takes its value from: flag, environment, file or default."""
+    sources: tuple[tuple[str, Mapping[str, Any]], ...] = (
+        ("flag", flags),
+        ("environment", EnvSettingsSource(Settings)()),
+        ("file", TomlConfigSettingsSource(Settings, _config_file())()),
+    )
+    return {
+        name: next((origin for origin, values in sources if name in values), "default") for name in Settings.model_fields
+    }
 
 
 def _config_file() -> Path:

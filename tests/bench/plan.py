@@ -57,6 +57,7 @@ class Cell(BaseModel):
     ask: Ask
     streams: int
     answers_per_stream: int
+    warm_up_answers: int = WARM_UP_ANSWERS
     client_seconds_per_token: float = 0.0
     """CPU time that a client over the network takes for a token. A peer without a network burns it next to itself."""
 
@@ -92,6 +93,11 @@ class Plan(BaseModel):
             answers_per_stream=max(self.min_answers_per_stream, min(wanted, self.max_answers_per_stream)),
             client_seconds_per_token=client_seconds_per_token,
         )
+
+    def first_cell(self) -> Cell:
+        """One answer of one token: the end of a start."""
+        ask = Ask(conversation=self.conversation, max_output_tokens=1)
+        return Cell(ask=ask, streams=1, answers_per_stream=1, warm_up_answers=0)
 
     def order(self, round_number: int) -> tuple[str, ...]:
         """Who is measured when: forwards in odd rounds, backwards in even ones, so that nobody is always warm."""

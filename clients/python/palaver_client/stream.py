@@ -13,11 +13,13 @@ from palaver.v1 import chat_service_pb2
 from palaver_client._progress import OnEnd, Progress, StreamCall, text_of
 from palaver_client.errors import PalaverClientError
 
-if TYPE_CHECKING:
+_Event = chat_service_pb2.StreamChatResponse
+
+if TYPE_CHECKING:  # grpcio's own classes cannot be subscripted, and one of these is known to the type checker alone
     from grpc import _CallIterator
 
-_Event = chat_service_pb2.StreamChatResponse
-_Method = Callable[[], grpc.UnaryStreamMultiCallable[chat_service_pb2.StreamChatRequest, _Event]]
+    _Rpc = _CallIterator[_Event]
+    _Method = Callable[[], grpc.UnaryStreamMultiCallable[chat_service_pb2.StreamChatRequest, _Event]]
 
 
 class Stream(Progress):
@@ -34,7 +36,7 @@ class Stream(Progress):
     def __init__(self, method: _Method, call: StreamCall, on_end: OnEnd | None = None) -> None:
         super().__init__(call, on_end)
         self._method = method
-        self._rpc: _CallIterator[_Event] | None = None
+        self._rpc: _Rpc | None = None
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
@@ -98,7 +100,7 @@ class Stream(Progress):
             self._closed.wait(delay)
             self._is_over()
 
-    def _read(self, rpc: _CallIterator[_Event]) -> _Event | None:
+    def _read(self, rpc: _Rpc) -> _Event | None:
         try:
             return next(rpc, None)
         except grpc.RpcError as error:

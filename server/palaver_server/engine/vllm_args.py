@@ -79,11 +79,10 @@ def parse(model: str, model_id: str, flags: Sequence[str]) -> VllmArguments:
         parser.set_defaults(**CPU_DEFAULTS)
     try:
         values: Namespace = parser.parse_args(list(flags))
+        values.model, values.served_model_name = model, [model_id]
         engine = AsyncEngineArgs.from_cli_args(values)
     except (ValueError, TypeError, IndexError) as error:  # IndexError: a dotted flag without its value
         raise EngineArgumentError(f"vLLM does not take these engine arguments: {_sentence(error)}") from error
-    engine.model = model
-    engine.served_model_name = [model_id]
     return VllmArguments(engine, **{name: getattr(values, name) for name in RENDERING_FLAGS})
 
 

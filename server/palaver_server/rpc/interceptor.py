@@ -57,7 +57,7 @@ def _wrap(handler: Handler, method: str) -> Handler:
 
         async def stream_stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
             async with _call(method, context):
-                async for response in answer_both(requests, context):
+                async for response in answer_both(_well_formed(requests), context):
                     yield response
 
         return grpc.stream_stream_rpc_method_handler(stream_stream, deserializer, serializer)
@@ -88,6 +88,12 @@ def _wrap(handler: Handler, method: str) -> Handler:
             await answer_many(request, context)
 
     return grpc.unary_stream_rpc_method_handler(unary_writer, deserializer, serializer)
+
+
+async def _well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        raise_if_malformed(request)
+        yield request
 
 
 def _unknown_method(method: str) -> Handler:

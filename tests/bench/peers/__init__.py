@@ -1,0 +1,20 @@
+"""The competitors, by the names that ``--peers`` takes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from tests.bench.peers.peer import Peer
+
+MODULES = {
+    "palaver": "palaver_grpc",
+    "raw": "raw",
+    "scripted": "scripted",
+}
+"""By name: the module, whose ``PEER`` is the competitor. Imported when asked for, as some take seconds."""
+
+
+def peer_named(name: str) -> Peer:
+    """The competitor of that name."""
+    return cast(Peer, import_module(f"tests.bench.peers.{MODULES[name]}").PEER)

@@ -1,0 +1,97 @@
+"""palaver, as its users meet it: the server's own command, asked over gRPC."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from time import perf_counter
+
+import grpc
+from palaver.v1 import chat_service_pb2, generation_options_pb2, message_pb2, role_pb2
+from palaver.v1.content_part_pb2 import ContentPart
+
+from tests.bench.clocks import Processes, descendants
+from tests.bench.peers.peer import Answer
+from tests.bench.plan import MAX_STREAMS, Ask, Plan
+from tests.bench.processes import Launcher
+
+METHOD = "/palaver.v1.ChatService/StreamChat"
+CONNECTIONS = 4
+"""Streams share connections, as they do behind a proxy; all on one would queue behind one another's frames."""
+
+
+class PalaverClient:
+    """Reads messages as bytes: what a client makes of them is not the server's cost, and would burden the cores."""
+
+    def __init__(self, address: str, pid: int) -> None:
+        options = [("grpc.use_local_subchannel_pool", 1)]  # else the channels would share one connection
+        self._channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(CONNECTIONS)]
+        self._methods = [channel.unary_stream(METHOD) for channel in self._channels]
+        self._asked_count = 0
+        self._pid = pid
+
+    async def answer(self, ask: Ask) -> Answer:
+        """Ask on the next connection."""
+        method = self._methods[self._asked_count % CONNECTIONS]
+        self._asked_count += 1
+        request = _request(ask)
+        began = perf_counter()
+        messages, times = [], []
+        async for message in method(request):
+            times.append(perf_counter())
+            messages.append(message)
+        # The contract: the first event is `started`, the last is `finished`, all between them are text.
+        started = chat_service_pb2.StreamChatResponse.FromString(messages[0]).started
+        usage = chat_service_pb2.StreamChatResponse.FromString(messages[-1]).finished.usage
+        return Answer(began, times[1:-1], started.prompt_token_count, usage.output_token_count)
+
+    def processes(self) -> Processes:
+        """The server's process is the front end; those that it has started are the engine."""
+        return Processes((self._pid,), descendants(self._pid), (os.getpid(),))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels:
+            await channel.close()
+
+
+class PalaverGrpc:
+    """Implements ``peer.Peer``."""
+
+    async def start(self, plan: Plan, launcher: Launcher) -> str:
+        """Start the server."""
+        command = [sys.executable, "-m", "palaver_server", "serve", "--listen", "127.0.0.1:0", "--log-format", "json"]
+        command += ["--max-concurrent-requests", str(MAX_STREAMS), "--max-queued-requests", str(MAX_STREAMS)]
+        if plan.engine == "vllm":
+            command += ["--model", plan.model, *plan.engine_flags]
+        else:
+            command += ["--engine", "scripted", "--scripted-tokens", str(plan.tokens)]
+        server = await launcher.start("palaver", command)
+        listening = json.loads(await server.line_with('"event": "listening"'))
+        await server.line_with('"event": "ready"')
+        return json.dumps({"address": listening["address"], "pid": server.pid})
+
+    async def connect(self, plan: Plan, found: str) -> PalaverClient:  # noqa: ARG002
+        """Open the connections."""
+        return PalaverClient(**json.loads(found))
+
+
+PEER = PalaverGrpc()
+
+
+def _request(ask: Ask) -> bytes:
+    request = chat_service_pb2.StreamChatRequest(
+        chat=chat_service_pb2.ChatRequest(
+            messages=[
+                message_pb2.Message(
+                    role=role_pb2.Role.Value(f"ROLE_{role.upper()}"), content=[ContentPart(text=text)]
+                )
+                for role, text in ask.conversation
+            ],
+            options=generation_options_pb2.GenerationOptions(
+                temperature=0.0, max_output_tokens=ask.max_output_tokens
+            ),
+        )
+    )
+    return request.SerializeToString()

@@ -1,0 +1,84 @@
+"""One real engine for all tests of this folder that need one: starting it takes half a minute.
+
+It runs the embedded model, which `palaver models pull` puts in place.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from palaver_server.core.conversation import Message, Role, TextPart
+from palaver_server.core.generation import (
+    Delta,
+    Event,
+    Finished,
+    GenerationOptions,
+    GenerationRequest,
+    Started,
+)
+from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.models.cache import default_cache_dir, model_folder
+
+CONTEXT_LENGTH = 2048
+MODEL_ID = "smollm2-135m-instruct"
+_serial = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def model() -> Path:
+    folder = model_folder(default_cache_dir(), MODEL_ID)
+    if not (folder / "config.json").is_file():
+        pytest.skip(f"the embedded model is not here: palaver models pull {MODEL_ID}")
+    return folder
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def engine(model: Path) -> AsyncIterator[VllmEngine]:
+    engine = VllmEngine(str(model), model_id=MODEL_ID, flags=["--max-model-len", str(CONTEXT_LENGTH)])
+    # vLLM's dependencies warn of each other while they are imported; none of it is ours to mend.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        await engine.load(lambda progress: None)
+    yield engine
+    await engine.shutdown()
+
+
+def say(*texts: str, streamed: bool = True, prefix: str = "", **options: object) -> GenerationRequest:
+    """A conversation of user and assistant in turn, and how to answer it."""
+    roles = itertools.cycle([Role.USER, Role.ASSISTANT])
+    return GenerationRequest(
+        request_id=f"test-{next(_serial)}",
+        model="",
+        messages=tuple(Message(role, (TextPart(text),)) for role, text in zip(roles, texts, strict=False)),
+        options=GenerationOptions(**options),  # type: ignore[arg-type]
+        is_streamed=streamed,
+        field_prefix=prefix,
+    )
+
+
+class Answer:
+    """All events of one answer."""
+
+    def __init__(self, events: list[Event]) -> None:
+        started, *deltas, finished = events
+        assert isinstance(started, Started)
+        assert isinstance(finished, Finished)
+        self.started = started
+        self.deltas = [delta for delta in deltas if isinstance(delta, Delta)]
+        assert len(self.deltas) == len(deltas)
+        self.finished = finished
+        self.text = "".join(delta.text for delta in self.deltas)
+        (self.end,) = finished.choices
+        self.usage = finished.usage
+
+
+async def answer(engine: VllmEngine, request: GenerationRequest) -> Answer:
+    return Answer([event async for event in engine.generate(await engine.prepare(request))])
+
+

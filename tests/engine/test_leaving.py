@@ -1,0 +1,73 @@
+"""Whoever leaves frees the engine at once."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from palaver_server.core.generation import Delta
+from palaver_server.engine.vllm_engine import VllmEngine
+from tests.engine.conftest import say
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+
+STORY = "Write a long story about a ship and its crew."
+
+
+async def test_closing_the_answer_frees_the_engine_a_hundred_times(engine: VllmEngine) -> None:
+    for turn in range(100):
+        async with aclosing(engine.generate(await engine.prepare(say(STORY)))) as events:
+            async for event in events:
+                # Leave at the start, at the first text, and later.
+                if turn % 3 == 0 or (isinstance(event, Delta) and turn % 3 == 1):
+                    break
+                if isinstance(event, Delta) and event.token_count:
+                    assert engine.running_count == 1
+                    break
+        assert engine.running_count == 0
+
+
+async def test_cancelling_the_reader_frees_the_engine_a_hundred_times(engine: VllmEngine) -> None:
+    async def read(prompt: object, reading: asyncio.Event) -> None:
+        async for event in engine.generate(prompt):  # type: ignore[arg-type]
+            if isinstance(event, Delta):
+                reading.set()
+
+    for turn in range(100):
+        reading = asyncio.Event()
+        task = asyncio.create_task(read(await engine.prepare(say(STORY, streamed=turn % 2 == 0)), reading))
+        if turn % 2 == 0:
+            await reading.wait()
+        else:  # a call that is not streamed shows nothing before its end
+            while engine.running_count == 0:
+                await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert engine.running_count == 0
+
+
+async def test_cancelling_many_at_once_frees_the_engine_for_others(engine: VllmEngine) -> None:
+    async def read() -> None:
+        async for _ in engine.generate(await engine.prepare(say(STORY))):
+            pass
+
+    tasks = [asyncio.create_task(read()) for _ in range(80)]  # more than run at once: some wait
+    while engine.running_count < 80:
+        await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert engine.running_count == 0
+    short = engine.generate(await engine.prepare(say("Hi!", max_output_tokens=2)))
+    async with asyncio.timeout(10):
+        assert [event async for event in short]
+
+
+async def test_an_answer_that_is_never_read_costs_nothing(engine: VllmEngine) -> None:
+    await engine.generate(await engine.prepare(say(STORY))).aclose()
+
+    assert engine.running_count == 0
