@@ -28,9 +28,7 @@ async def measure(client: Client, cell: Cell) -> Measured:
     cpu_before, began = [clock.seconds() for clock in clocks], perf_counter()
     answers = await _ask_all(client, cell.ask, cell.streams, cell.answers_per_stream)
     seconds = perf_counter() - began
-    front_end, engine, client_cpu = (
-        clock.seconds() - before for clock, before in zip(clocks, cpu_before, strict=True)
-    )
+    front_end, engine, client_cpu = (clock.seconds() - before for clock, before in zip(clocks, cpu_before, strict=True))
     tokens = sum(answer.output_tokens for answer in answers)
     gaps = [[later - earlier for earlier, later in pairwise(answer.chunk_times)] for answer in answers]
     return Measured(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout; every process of the benchmark runs in it."""
-TINY_MODEL = ROOT / "tests" / "models" / "tiny-glm"
+TINY_MODEL = Path("tests", "models", "tiny-glm")
 """Under a million parameters: the engine is so fast that what stands in front of it is the bottleneck."""
 
 ENGINE_FLAGS = (
@@ -47,6 +47,8 @@ class Ask(BaseModel):
     conversation: tuple[tuple[str, str], ...]
     """Pairs of role and text."""
     max_output_tokens: int
+    client_seconds_per_token: float = 0.0
+    """CPU time that a client over the network takes for a token. A peer without a network burns it next to itself."""
 
 
 class Cell(BaseModel):
@@ -58,8 +60,6 @@ class Cell(BaseModel):
     streams: int
     answers_per_stream: int
     warm_up_answers: int = WARM_UP_ANSWERS
-    client_seconds_per_token: float = 0.0
-    """CPU time that a client over the network takes for a token. A peer without a network burns it next to itself."""
 
 
 class Plan(BaseModel):
@@ -88,10 +88,13 @@ class Plan(BaseModel):
         """The measurement with so many streams."""
         wanted = ceil(self.min_answers / streams)
         return Cell(
-            ask=Ask(conversation=self.conversation, max_output_tokens=self.tokens),
+            ask=Ask(
+                conversation=self.conversation,
+                max_output_tokens=self.tokens,
+                client_seconds_per_token=client_seconds_per_token,
+            ),
             streams=streams,
             answers_per_stream=max(self.min_answers_per_stream, min(wanted, self.max_answers_per_stream)),
-            client_seconds_per_token=client_seconds_per_token,
         )
 
     def first_cell(self) -> Cell:

@@ -53,5 +53,7 @@ async def visit(
         for streams in plan.streams:
             done(f"{streams} streams")
             cell = plan.cell(streams, client_seconds_per_token.get(streams, 0.0))
-            cells.append(Measured.model_validate_json(await load.exchange(cell.model_dump_json(), seconds=CELL_SECONDS)))
+            cells.append(
+                Measured.model_validate_json(await load.exchange(cell.model_dump_json(), seconds=CELL_SECONDS))
+            )
     return Visit(round=round_number, place=place, peer=peer, start_seconds=round(start_seconds, 3), cells=cells)

@@ -99,7 +99,7 @@ async def test_a_loading_model_tells_how_far_it_is_and_when_to_come_back() -> No
     await asyncio.sleep(10.5)
     error = await house.refusal(ask())
     assert error.reason is Reason.MODEL_LOADING
-    assert error.metadata == {"phase": "BUILDING", "percent": "50"}
+    assert error.metadata == {"phase": "STARTING_ENGINE", "percent": "50"}
     assert error.retry_after_seconds is not None
     await asyncio.sleep(error.retry_after_seconds)
     assert await house.text(ask()) == HELLO

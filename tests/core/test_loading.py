@@ -30,7 +30,7 @@ def test_a_load_begins_with_nothing_done(loading: Loading) -> None:
 
 
 def test_a_fraction_never_goes_back(loading: Loading) -> None:
-    loading.report(LoadProgress(LoadPhase.BUILDING, 0.6, "weights"))
+    loading.report(LoadProgress(LoadPhase.STARTING_ENGINE, 0.6, "weights"))
     loading.report(LoadProgress(LoadPhase.WARMING_UP, 0.4, "first tokens"))
     assert loading.progress == LoadProgress(LoadPhase.WARMING_UP, 0.6, "first tokens")
 
@@ -43,6 +43,6 @@ def test_the_time_left_goes_on_at_the_pace_so_far(
     loading: Loading, clock: Clock, elapsed: float, fraction: float, expected: float
 ) -> None:
     clock.now += elapsed
-    loading.report(LoadProgress(LoadPhase.BUILDING, fraction))
+    loading.report(LoadProgress(LoadPhase.STARTING_ENGINE, fraction))
     assert loading.elapsed_seconds == elapsed
     assert loading.retry_after_seconds() == pytest.approx(expected)

@@ -40,7 +40,10 @@ def model() -> Path:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engine(model: Path) -> AsyncIterator[VllmEngine]:
-    engine = VllmEngine(str(model), model_id=MODEL_ID, flags=["--max-model-len", str(CONTEXT_LENGTH)])
+    async def find_model(_report):
+        return str(model)
+
+    engine = VllmEngine(find_model, model_id=MODEL_ID, flags=["--max-model-len", str(CONTEXT_LENGTH)])
     # vLLM's dependencies warn of each other while they are imported; none of it is ours to mend.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -85,7 +87,7 @@ async def test_a_conversation_that_leaves_room_for_one_token_is_answered(engine:
     assert refused.value.reason is Reason.PROMPT_TOO_LONG
 
 
-async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine) -> None:
+async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine, model: Path) -> None:
     from palaver_server.engine.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
     from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
 
@@ -94,7 +96,7 @@ async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine) 
         "{{ raise_exception('Conversation roles must alternate') }}{% endif %}hello"
     )
     runtime = engine._loaded()
-    strict = Rendering(runtime.llm, replace(parse("", "", []), chat_template=template))
+    strict = Rendering(runtime.llm, replace(parse(str(model), "m", []), chat_template=template))
 
     with pytest.raises(PalaverError) as refused:
         await strict.render(say("Hi!", "Hello!"), GenerationOptions())
@@ -104,12 +106,12 @@ async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine) 
     assert refused.value.violations[0].description.endswith("refuses them: Conversation roles must alternate")
 
 
-async def test_a_broken_chat_template_shows_none_of_its_insides(engine: VllmEngine) -> None:
+async def test_a_broken_chat_template_shows_none_of_its_insides(engine: VllmEngine, model: Path) -> None:
     from palaver_server.engine.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
     from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
 
     broken = Rendering(
-        engine._loaded().llm, replace(parse("", "", []), chat_template="{{ messages[0]['content'] + 1 }}")
+        engine._loaded().llm, replace(parse(str(model), "m", []), chat_template="{{ messages[0]['content'] + 1 }}")
     )
 
     with pytest.raises(PalaverError) as refused:
@@ -119,7 +121,6 @@ async def test_a_broken_chat_template_shows_none_of_its_insides(engine: VllmEngi
 
 
 async def test_a_long_conversation_does_not_hold_up_the_others(engine: VllmEngine) -> None:
-    import asyncio  # noqa: PLC0415
 
     stalls: list[float] = []
 

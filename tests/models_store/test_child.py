@@ -72,6 +72,6 @@ def test_a_caller_who_leaves_leaves_no_process(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(LeftError):
         run(*arguments, on_line=leave)
     assert len(left) == len(arguments)
-    gone, alive = psutil.wait_procs(left, timeout=10)
+    _gone, alive = psutil.wait_procs(left, timeout=10)
     assert alive == []
     assert time.monotonic() - began < 30

@@ -85,7 +85,7 @@ async def test_a_load_takes_its_time_and_tells_its_progress() -> None:
     assert fractions == sorted(fractions)
     assert (fractions[0], fractions[-1]) == (0.0, 1.0)
     assert list(dict.fromkeys(report.phase for report in reports)) == [
-        LoadPhase.BUILDING,
+        LoadPhase.STARTING_ENGINE,
         LoadPhase.WARMING_UP,
     ]
     assert engine.description.context_length == 100

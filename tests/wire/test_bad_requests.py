@@ -91,7 +91,7 @@ TABLE = [
     Bad("a time limit of two days", options(time_limit="172800s"), "options.time_limit"),
     Bad("a prompt longer than the context", {"messages": [said("word " * 9000)]}, "messages", "PROMPT_TOO_LONG"),
     Bad("an unknown model", chat(model="gpt-9"), "model", "MODEL_NOT_FOUND", "NOT_FOUND"),
-    Bad("a model name of 257", chat(model="x" * 257), "model"),
+    Bad("a model name of 513", chat(model="x" * 513), "model"),
     Bad("tools", chat(tools=[{"name": "f"}]), "tools", UNSUPPORTED),
     Bad("a tool choice", chat(tool_choice={"mode": 2}), "tool_choice", UNSUPPORTED),
     Bad("parallel tool calls", chat(parallel_tool_calls=False), "parallel_tool_calls", UNSUPPORTED),

@@ -13,5 +13,5 @@ def naming(argument: str) -> Iterator[None]:
         yield
     except (TypeError, AttributeError) as error:
         raise TypeError(f"{argument}: {error}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{argument}: {error}") from error

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 
+from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.engine import Engine
+from palaver_server.core.generation import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine
+from palaver_server.engine.vllm_engine import VllmEngine
 from palaver_server.rpc.listener import is_loopback
 from palaver_server.rpc.tls import TlsFiles
 from palaver_server.rpc.transport import ServerLimits
@@ -29,7 +34,37 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
             ),
             model_id=settings.served_model_name or "scripted",
         )
-    raise NotImplementedError
+    return VllmEngine(
+        partial(find_model, settings),
+        model_id=model_id(settings),
+        flags=(*flags_from_table(settings.vllm), *vllm_arguments),
+        defaults=GenerationOptions(
+            max_output_tokens=settings.default_max_output_tokens,
+            temperature=settings.default_temperature,
+            top_p=settings.default_top_p,
+            top_k=settings.default_top_k,
+            repetition_penalty=settings.default_repetition_penalty,
+        ),
+    )
+
+
+def flags_from_table(table: Mapping[str, object]) -> list[str]:
+    """The settings' table of vLLM's arguments as the flags that vLLM's own command line takes.
+
+    A boolean is a bare flag (``enforce-eager = true``), or ``--no-...`` where it is false; a list repeats its values.
+    """
+    flags: list[str] = []
+    for name, value in table.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            flags.append(flag if value else f"--no-{flag[2:]}")
+        elif isinstance(value, list):
+            flags += [flag, *(str(item) for item in value)]
+        elif isinstance(value, dict):
+            flags += [flag, json.dumps(value)]
+        else:
+            flags += [flag, str(value)]
+    return flags
 
 
 def server_limits(settings: Settings) -> ServerLimits:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from palaver_server.settings import ENVIRONMENT_PREFIX, GROUPS
 
+_KIB = 1024
 HIDDEN = "(hidden)"
-_SECRET_WORDS = ("token", "secret", "password", "api-key", "api_key", "credential")
+_SECRET_WORDS = frozenset({"token", "secret", "password", "passphrase", "credential", "credentials", "apikey"})
+_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ class Setting:
                 return _with_tilde(value)
             case float():
                 return f"{value:g}"
+            case int() if self.unit == "bytes" and value >= _KIB:
+                size, unit = (value / _KIB, "KiB") if value < _KIB**2 else (value / _KIB**2, "MiB")
+                return f"{value} ({size:.4g} {unit})"
             case dict() | list() | tuple() if not value:
                 return "none"
         return str(self.printable(value))
@@ -83,13 +90,15 @@ class Setting:
             return {name: HIDDEN if _is_secret(name) else self.printable(entry) for name, entry in value.items()}
         if isinstance(value, list | tuple):
             return [self.printable(entry) for entry in value]
+        if isinstance(value, str):
+            return _USER_IN_URL.sub(HIDDEN, value)
         return str(value) if isinstance(value, Path) else value
 
 
 def all_settings() -> Iterator[Setting]:
     """Every setting, in the order of help and documentation."""
     for group in GROUPS:
-        title = (group.__doc__ or group.__name__).partition("\n")[0].rstrip(".")
+        title = re.split(r"[.;:]( |$)", (group.__doc__ or group.__name__).partition("\n")[0])[0]
         for name, field in group.model_fields.items():
             yield _setting(title, name, field)
 
@@ -137,7 +146,8 @@ def _bounds(constraints: list[Any]) -> Iterator[str]:
 
 
 def _is_secret(name: str) -> bool:
-    return any(word in name.lower() for word in _SECRET_WORDS) and not name.lower().endswith("tokens")
+    words = name.lower().replace("-", "_").split("_")
+    return not _SECRET_WORDS.isdisjoint(words) or ("api", "key") in pairwise(words)
 
 
 def _with_tilde(path: Path) -> str:
@@ -154,5 +164,5 @@ _NOUNS: Mapping[Any, str] = {
     str: "text",
     Path: "path",
     SecretStr: "text",
-    BaseModel: "table",
+    dict[str, Any]: "table",
 }

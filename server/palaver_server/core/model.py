@@ -11,10 +11,14 @@ class LoadPhase(Enum):
     """The steps from a bound port to a model that answers, in their order."""
 
     STARTING = "starting"
-    FETCHING = "fetching"
-    """Model files are fetched or checked."""
-    BUILDING = "building"
-    """The engine starts and loads the weights."""
+    FETCHING = "fetching the model"
+    """Model files are fetched or converted."""
+    VERIFYING = "verifying the model"
+    """Model files are compared with what is known of them."""
+    STARTING_ENGINE = "starting the engine"
+    LOADING_WEIGHTS = "loading the weights"
+    PREPARING_ENGINE = "preparing the engine"
+    """The KV cache is laid out, kernels are compiled."""
     WARMING_UP = "warming up"
     """A first generation runs, so that no user pays for it."""
     READY = "ready"
@@ -27,7 +31,8 @@ class LoadProgress:
 
     phase: LoadPhase
     fraction: float
-    """0 to 1 over the whole load; an estimate that never goes back."""
+    """0 to 1, an estimate. As reported: over fetching and verifying, then anew over all that the engine does. As told by
+    ``Loading``: over the whole load, and it never goes back."""
     detail: str = ""
     """What is being done, for people. Holds no paths."""
 

@@ -33,6 +33,11 @@ class Step(Enum):
     WEIGHTS = (0.86, 2.0, "loading the weights")
     KV_CACHE = (0.93, 1.0, "preparing the KV cache")
 
+    @property
+    def phase(self) -> LoadPhase:
+        """What callers are told."""
+        return _PHASES.get(self.name, LoadPhase.STARTING_ENGINE)
+
     def __init__(self, begins_at: float, seconds: float, detail: str) -> None:
         self.begins_at = begins_at
         self.seconds = seconds
@@ -44,6 +49,7 @@ class Step(Enum):
         return min((step.begins_at for step in Step if step.begins_at > self.begins_at), default=BUILT_FRACTION)
 
 
+_PHASES = {"WEIGHTS": LoadPhase.LOADING_WEIGHTS, "KV_CACHE": LoadPhase.PREPARING_ENGINE}
 CHILD_SIGNS = {
     "Initializing a V1 LLM engine": Step.WORKERS,
     "Starting to load model": Step.WEIGHTS,
@@ -101,4 +107,4 @@ class BuildProgress:
         fraction = self._step.begins_at + share * (self._step.ends_at - self._step.begins_at)
         if fraction > self._reported:
             self._reported = fraction
-            self._report(LoadProgress(LoadPhase.BUILDING, fraction, self._step.detail))
+            self._report(LoadProgress(self._step.phase, fraction, self._step.detail))

@@ -7,15 +7,15 @@ in which a killed server leaves it behind.
 
 from __future__ import annotations
 
-import logging
+import atexit
 import os
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from palaver_server.engine import log_relay, orphans
 from palaver_server.engine.environment import FOLDER_VARIABLE
 
-Main = Callable[..., NoReturn]
+Main = Callable[..., None]
 
 
 class Target:
@@ -43,8 +43,8 @@ def enter_worker() -> Main:
     return run_worker
 
 
-def run_engine_core(*args: Any, **kwargs: Any) -> NoReturn:
-    """Run vLLM's engine core, and end the process with it."""
+def run_engine_core(*args: Any, **kwargs: Any) -> None:
+    """Run vLLM's engine core; its workers become ours too."""
     from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415  # after the guard
     from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415
 
@@ -52,8 +52,8 @@ def run_engine_core(*args: Any, **kwargs: Any) -> NoReturn:
     _run_to_the_end(EngineCoreProc.run_engine_core, args, kwargs)
 
 
-def run_worker(*args: Any, **kwargs: Any) -> NoReturn:
-    """Run vLLM's worker, and end the process with it."""
+def run_worker(*args: Any, **kwargs: Any) -> None:
+    """Run vLLM's worker."""
     from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415  # after the guard
 
     _run_to_the_end(WorkerProc.worker_main, args, kwargs)
@@ -67,17 +67,15 @@ def _enter() -> None:
     log_relay.install()
 
 
-def _run_to_the_end(main: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> NoReturn:
+def _run_to_the_end(main: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     status = 1
     try:
         main(*args, **kwargs)
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001, S110  # vLLM has logged it; a second trace would say nothing new
-        pass
+        raise
     finally:
-        # vLLM has released what it holds. Taking the interpreter apart, with torch in it, would cost three seconds of
-        # every stop and free nothing that the kernel does not.
-        logging.shutdown()
-        os._exit(status)
+        # By the time this is called, vLLM and multiprocessing have released what they hold. Taking the interpreter
+        # apart, with torch in it, would cost three seconds of every stop and free nothing that the kernel does not.
+        atexit.register(os._exit, status)

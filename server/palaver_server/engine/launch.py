@@ -35,8 +35,7 @@ KILLED_SECONDS = 5.0
 class Launch:
     """Starts an engine in a thread, and ends it whatever state it is in."""
 
-    def __init__(self, model: str, model_id: str, flags: Sequence[str], defaults: GenerationOptions) -> None:
-        self._model = model
+    def __init__(self, model_id: str, flags: Sequence[str], defaults: GenerationOptions) -> None:
         self._model_id = model_id
         self._flags = flags
         self._defaults = defaults
@@ -46,27 +45,27 @@ class Launch:
         self._leader_pids: set[int] = set()
         self._is_stopping = threading.Event()
 
-    async def run(self, report: ReportProgress) -> Runtime:
-        """Build the engine. When cancelled, call ``stop``.
+    async def run(self, model: str, report: ReportProgress) -> Runtime:
+        """Build the engine for a model's folder, or its name on the hub. When cancelled, call ``stop``.
 
         Raises:
             EngineStartError: with one sentence about the cause.
         """
-        is_local_model = check_model_files(self._model)
+        is_local_model = check_model_files(model)
         self._folder = make_engine_folder()
         set_variables(self._folder, is_local_model=is_local_model)
         progress, errors = BuildProgress(report), ChildErrors()
         self._relay = LogRelay(self._folder, (progress.observe, errors.observe))
         self._relay.start()
         companions = [asyncio.create_task(progress.run()), asyncio.create_task(self._note_processes())]
-        self._building = asyncio.get_running_loop().run_in_executor(None, self._build, progress.reach)
+        self._building = asyncio.get_running_loop().run_in_executor(None, self._build, model, progress.reach)
         try:
             return await asyncio.shield(self._building)
         except Exception as error:
             if self._is_stopping.is_set():
                 raise _stopped() from error
             await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
-            raise explain(error, errors.causes, self._model) from error
+            raise explain(error, errors.causes, model) from error
         finally:
             for companion in companions:
                 companion.cancel()
@@ -85,16 +84,12 @@ class Launch:
         """
         self._is_stopping.set()
         if (runtime := await self._end_building()) is not None:
-            handlers = [task for task in (runtime.llm.output_handler,) if task is not None]
-            await asyncio.to_thread(runtime.llm.shutdown, timeout=seconds)
-            await asyncio.gather(*handlers, return_exceptions=True)
-        if self._leader_pids:
-            left = processes.members(self._leader_pids)
-            if runtime is not None:  # a worker may be a moment behind its engine core
-                left = await asyncio.to_thread(processes.wait_gone, left, LAST_WORDS_SECONDS)
-            processes.kill(left)
-            if left := await asyncio.to_thread(processes.wait_gone, left, KILLED_SECONDS):
-                log.error("engine processes do not end", pids=[process.pid for process in left])
+            await runtime.end(seconds)
+        # vLLM has ended what it knows of. A worker whose engine core was killed may be left all the same.
+        left = processes.members(self._leader_pids)
+        processes.kill(left)
+        if left := await asyncio.to_thread(processes.wait_gone, left, KILLED_SECONDS):
+            log.error("engine processes do not end", pids=[process.pid for process in left])
         if self._relay is not None:
             await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
             await asyncio.to_thread(self._relay.close)
@@ -107,7 +102,7 @@ class Launch:
         if self._folder is not None:
             remove_engine_folder(self._folder)
 
-    def _build(self, reach: Callable[[Step], None]) -> Runtime:
+    def _build(self, model: str, reach: Callable[[Step], None]) -> Runtime:
         def reach_unless_stopped(step: Step) -> None:
             if self._is_stopping.is_set():
                 raise _stopped()
@@ -117,7 +112,7 @@ class Launch:
         logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
         from palaver_server.engine.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
-        return build(self._model, self._model_id, self._flags, self._defaults, reach_unless_stopped)
+        return build(model, self._model_id, self._flags, self._defaults, reach_unless_stopped)
 
     async def _note_processes(self) -> None:
         """Remember who was started: when an engine core has died during the build, nobody else tells its workers."""
@@ -138,6 +133,7 @@ class Launch:
             self._leader_pids |= processes.leaders()
             processes.kill(processes.members(self._leader_pids))
             await asyncio.wait({building}, timeout=POLL_SECONDS)
+        self._building = None
         with suppress(Exception):  # the build's own failure is told where it was begun
             return building.result()
         return None

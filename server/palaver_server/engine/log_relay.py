@@ -147,7 +147,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             self._open_count += 1
         super().process_request(request, client_address)
 
-    def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:  # noqa: ARG002
+    def finish_request(self, request: socket.socket | tuple[bytes, socket.socket], client_address: object) -> None:
         assert isinstance(request, socket.socket)  # noqa: S101  # the tuple is for datagrams
         self._serve(request)
 

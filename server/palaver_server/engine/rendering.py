@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from vllm.config import ModelConfig
@@ -67,13 +66,13 @@ class Rendering:
 
 
 class _ChatRequest(ChatCompletionRequest):
-    """vLLM's request without its limit on the prompt.
+    """vLLM's request without its limits on tokens.
 
     vLLM would stop counting one token beyond the context; who is refused wants to know by how much.
     """
 
     def build_tok_params(self, model_config: ModelConfig) -> TokenizeParams:
-        return replace(super().build_tok_params(model_config), max_total_tokens=None)
+        return TokenizeParams(max_total_tokens=None, add_special_tokens=self.add_special_tokens)
 
 
 def _chat_request(request: GenerationRequest, options: GenerationOptions) -> _ChatRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from palaver_server.core.generation import GenerationOptions
 from palaver_server.core.model import ModelDescription
@@ -31,6 +33,20 @@ class Runtime:
     sampling: Sampling
     generations: Generations
     description: ModelDescription
+
+    async def end(self, seconds: float) -> None:
+        """End vLLM and its processes. Who still waits for an answer is told that the engine is gone.
+
+        Args:
+            seconds: what the processes get to end by themselves.
+        """
+        # The reader of outputs would take the end for a failure, and log it as one.
+        if (reader := self.llm.output_handler) is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+        self.llm.output_processor.propagate_error(EngineDeadError())
+        self.generations.fail()
+        await asyncio.to_thread(self.llm.shutdown, timeout=seconds)
 
 
 def build(

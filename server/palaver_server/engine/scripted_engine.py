@@ -67,12 +67,12 @@ class ScriptedEngine:
             EngineStartError: the script says so.
         """
         script = self._behaviour
-        report(LoadProgress(LoadPhase.BUILDING, 0.0))
+        report(LoadProgress(LoadPhase.STARTING_ENGINE, 0.0))
         if script.load_seconds > 0:
             for step in range(1, LOAD_STEPS + 1):
                 await asyncio.sleep(script.load_seconds / LOAD_STEPS)
                 fraction = step / LOAD_STEPS
-                phase = LoadPhase.WARMING_UP if fraction >= WARM_UP_FRACTION else LoadPhase.BUILDING
+                phase = LoadPhase.WARMING_UP if fraction >= WARM_UP_FRACTION else LoadPhase.STARTING_ENGINE
                 report(LoadProgress(phase, fraction))
         if script.load_error is not None:
             raise EngineStartError(script.load_error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from palaver_server.core.conversation import Message, Role, TextPart
@@ -17,6 +17,8 @@ from palaver_server.engine.vllm_prompt import VllmPrompt
 
 if TYPE_CHECKING:  # it imports vLLM, which takes seconds
     from palaver_server.engine.runtime import Runtime
+
+FindModel = Callable[[ReportProgress], Awaitable[str]]
 
 WARM_UP_SECONDS = 300.0
 """A first generation compiles kernels on some GPUs; an engine that has not answered by then will not."""
@@ -36,7 +38,8 @@ class VllmEngine:
     """Implements ``core.engine.Engine``. Belongs to one event loop; a process has one at a time.
 
     Args:
-        model: what vLLM loads: a model's folder, or its name on the Hugging Face Hub.
+        find_model: called first by ``load``; gives what vLLM loads: a model's folder, or its name on the Hugging Face
+            Hub. Where files have to be fetched, this is the place.
         model_id: the name that requests use.
         flags: vLLM's engine arguments as on its command line, such as ``["--max-model-len", "4096"]``. ``load`` checks
             them, as vLLM's parser comes with vLLM.
@@ -47,7 +50,7 @@ class VllmEngine:
 
     def __init__(
         self,
-        model: str,
+        find_model: FindModel,
         *,
         model_id: str,
         flags: Sequence[str] = (),
@@ -55,7 +58,8 @@ class VllmEngine:
         warm_up_seconds: float = WARM_UP_SECONDS,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        self._launch = Launch(model, model_id, tuple(flags), defaults or GenerationOptions())
+        self._find_model = find_model
+        self._launch = Launch(model_id, tuple(flags), defaults or GenerationOptions())
         self._description = ModelDescription(model_id)
         self._warm_up_seconds = warm_up_seconds
         self._stop_seconds = stop_seconds
@@ -93,7 +97,7 @@ class VllmEngine:
             raise RuntimeError("an engine is loaded once")
         self._has_begun = True
         try:
-            runtime = await self._launch.run(report)
+            runtime = await self._launch.run(await self._find_model(report), report)
             self._description = runtime.description
             report(LoadProgress(LoadPhase.WARMING_UP, BUILT_FRACTION, "generating for the first time"))
             self._runtime = runtime
@@ -191,5 +195,6 @@ class VllmEngine:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        self._runtime = None
+        # Nothing may hold vLLM's engine from here on: what is freed at the interpreter's end complains.
+        self._runtime = self._watch = None
         await self._launch.stop(self._stop_seconds)

@@ -51,11 +51,9 @@ def convert(gguf: Path, target: Path) -> None:
         gguf_file=gguf.name,
         config=AutoConfig.from_pretrained(folder, gguf_file=gguf.name),  # given, it is not parsed a second time
         dtype=torch.bfloat16,
-        quantization_config=GgufConfig(dequantize=True),
+        quantization_config=GgufConfig(dequantize=True),  # plain weights, and a configuration that says so
     )
     say(step=3)
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config  # the weights are plain now; vLLM would look for quantised ones
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
     say(made_with={name: version(name) for name in MADE_WITH})

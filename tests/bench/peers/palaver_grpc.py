@@ -84,14 +84,10 @@ def _request(ask: Ask) -> bytes:
     request = chat_service_pb2.StreamChatRequest(
         chat=chat_service_pb2.ChatRequest(
             messages=[
-                message_pb2.Message(
-                    role=role_pb2.Role.Value(f"ROLE_{role.upper()}"), content=[ContentPart(text=text)]
-                )
+                message_pb2.Message(role=role_pb2.Role.Value(f"ROLE_{role.upper()}"), content=[ContentPart(text=text)])
                 for role, text in ask.conversation
             ],
-            options=generation_options_pb2.GenerationOptions(
-                temperature=0.0, max_output_tokens=ask.max_output_tokens
-            ),
+            options=generation_options_pb2.GenerationOptions(temperature=0.0, max_output_tokens=ask.max_output_tokens),
         )
     )
     return request.SerializeToString()

@@ -5,10 +5,10 @@ Prompts come as token ids, so that a template is rendered once and not for each 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import os
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from tests.bench.burner import Burner
 from tests.bench.clocks import Processes, descendants
@@ -16,43 +16,36 @@ from tests.bench.peers.peer import Answer
 from tests.bench.plan import Ask, Plan
 from tests.bench.processes import Launcher
 
-os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-
-from vllm import SamplingParams
-from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.inputs import TokensPrompt
-from vllm.sampling_params import RequestOutputKind
-from vllm.usage.usage_lib import UsageContext
-from vllm.utils.argparse_utils import FlexibleArgumentParser
-from vllm.v1.engine.async_llm import AsyncLLM
+if TYPE_CHECKING:  # vLLM takes seconds to import, and only the load process needs it
+    from vllm import SamplingParams
+    from vllm.inputs import TokensPrompt
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 
 class RawClient:
     """The loop."""
 
-    def __init__(self, plan: Plan, burner: Burner) -> None:
+    def __init__(self, llm: AsyncLLM, burner: Burner) -> None:
+        self._llm = llm
         self._burner = burner
         self._serial = itertools.count()
-        self._prompts: dict[Ask, TokensPrompt] = {}
-        # The same batch sizes as those of a server.
-        self._llm = AsyncLLM.from_engine_args(_engine_args(plan), usage_context=UsageContext.OPENAI_API_SERVER)
+        self._prepared: dict[Ask, tuple[TokensPrompt, SamplingParams]] = {}
 
     async def answer(self, ask: Ask) -> Answer:
         """Run the request through the engine."""
-        prompt = self._prompts.get(ask) or self._render(ask)
-        params = SamplingParams(
-            temperature=0.0, max_tokens=ask.max_output_tokens, output_kind=RequestOutputKind.DELTA
-        )
+        prompt, params = self._prepared.get(ask) or self._prepare(ask)
+        owe, client_seconds_per_token = self._burner.owe, ask.client_seconds_per_token
+        times: list[float] = []
+        output_tokens = 0
         began = perf_counter()
-        times, token_count, owe = [], 0, self._burner.owe
         async for output in self._llm.generate(prompt, params, str(next(self._serial))):
             (completion,) = output.outputs
             if completion.text:
                 times.append(perf_counter())
-            token_count += (new := len(completion.token_ids))
-            owe(new * ask.client_seconds_per_token)
-        return Answer(began, times, len(prompt["prompt_token_ids"]), token_count)
+            new_tokens = len(completion.token_ids)
+            output_tokens += new_tokens
+            owe(new_tokens * client_seconds_per_token)
+        return Answer(began, times, len(prompt["prompt_token_ids"]), output_tokens)
 
     def processes(self) -> Processes:
         """This process is the front end."""
@@ -64,12 +57,18 @@ class RawClient:
         self._llm.shutdown()
         self._burner.close()
 
-    def _render(self, ask: Ask) -> TokensPrompt:
+    def _prepare(self, ask: Ask) -> tuple[TokensPrompt, SamplingParams]:
+        from vllm import SamplingParams  # noqa: PLC0415  # as above
+        from vllm.inputs import TokensPrompt  # noqa: PLC0415
+        from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
+
         messages = [{"role": role, "content": text} for role, text in ask.conversation]
         tokenizer = self._llm.get_tokenizer()
         ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
-        prompt = self._prompts[ask] = TokensPrompt(prompt_token_ids=ids)
-        return prompt
+        prompt = TokensPrompt(prompt_token_ids=ids)
+        params = SamplingParams(temperature=0.0, max_tokens=ask.max_output_tokens, output_kind=RequestOutputKind.DELTA)
+        prepared = self._prepared[ask] = (prompt, params)
+        return prepared
 
 
 class Raw:
@@ -81,12 +80,19 @@ class Raw:
 
     async def connect(self, plan: Plan, found: str) -> RawClient:  # noqa: ARG002
         """Start the engine in this process."""
-        return RawClient(plan, Burner())
+        burner = Burner()
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # as in the server
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        from vllm.engine.arg_utils import AsyncEngineArgs  # noqa: PLC0415  # reads the environment
+        from vllm.usage.usage_lib import UsageContext  # noqa: PLC0415
+        from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
+        from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
+
+        parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser())
+        arguments = AsyncEngineArgs.from_cli_args(parser.parse_args(["--model", plan.model, *plan.engine_flags]))
+        # The same batch sizes as those of a server.
+        llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.OPENAI_API_SERVER)
+        return RawClient(llm, burner)
 
 
 PEER = Raw()
-
-
-def _engine_args(plan: Plan) -> AsyncEngineArgs:
-    parser: argparse.ArgumentParser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser())
-    return AsyncEngineArgs.from_cli_args(parser.parse_args(["--model", plan.model, *plan.engine_flags]))

@@ -1,0 +1,124 @@
+"""``python -m tests.bench``: measures palaver against the bare engine, in paired rounds of one run."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.bench import plan as defaults
+from tests.bench import table
+from tests.bench.measured import Visit
+from tests.bench.peers import MODULES
+from tests.bench.plan import MAX_STREAMS, ROOT, Plan
+from tests.bench.processes import BenchError
+from tests.bench.report import Report, write
+from tests.bench.rounds import run_rounds
+
+BARE_ENGINE = {"vllm": "raw", "scripted": "scripted"}
+DEFAULT_OUT = ROOT / ".cache" / "bench"
+QUICK = {"streams": (1, 4), "rounds": 1, "tokens": 16, "min_answers": 1, "min_answers_per_stream": 2}
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+class _Listed(click.ParamType[tuple[str, ...]]):
+    """Values with commas between them."""
+
+    name = "list"
+
+    def __init__(self, each: click.ParamType[object]) -> None:
+        self._each = each
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[object, ...]:
+        return tuple(self._each.convert(part.strip(), param, ctx) for part in str(value).split(","))
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--engine", type=click.Choice(sorted(BARE_ENGINE)), default="vllm", help="What every peer serves.")
+@click.option("--model", default=str(defaults.TINY_MODEL), help="What vLLM loads: a folder or a name.")
+@click.option(
+    "--peers",
+    type=_Listed(click.Choice(sorted(MODULES))),
+    show_default="palaver and the bare engine",
+    help=f"The first is compared with each other one. There are {', '.join(MODULES)}.",
+)
+@click.option("--streams", type=_Listed(click.IntRange(1, MAX_STREAMS)), default="1,16,64,192", help="Streams at once.")
+@click.option("--rounds", type=click.IntRange(1), default=6, help="Six are the fewest that give a 95 % interval.")
+@click.option("--tokens", type=click.IntRange(2), default=128, help="Output tokens of each answer.")
+@click.option("--minutes", type=click.FloatRange(0), default=18.0, help="No round begins that would end later.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_OUT,
+    show_default=".cache/bench",
+    help="Folder for results.json, results.svg and the logs.",
+)
+@click.option("--quick", is_flag=True, help="One short round of 1 and 4 streams: shows that it runs, not how fast.")
+@click.argument("engine_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- VLLM_FLAG...]")
+def main(
+    engine: str,
+    model: str,
+    peers: tuple[str, ...] | None,
+    out: Path,
+    quick: bool,
+    engine_flags: tuple[str, ...],
+    **numbers: object,
+) -> None:
+    """Measure palaver against the bare engine.
+
+    Tables go to standard output, all figures and a picture into a folder. Leave the machine alone meanwhile.
+    """
+    plan = Plan.model_validate(
+        {
+            "engine": engine,
+            "model": model,
+            "peers": peers or ("palaver", BARE_ENGINE[engine]),
+            "engine_flags": (*defaults.ENGINE_FLAGS, *engine_flags),
+            **numbers,
+            **(QUICK if quick else {}),
+        }
+    )
+    try:
+        visits = asyncio.run(_run(plan, out / "logs"))
+    except BenchError as error:
+        click.echo(f"bench: {error}", err=True)
+        sys.exit(EXIT_FAILED)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        click.echo("bench: interrupted; every process has ended, nothing was written", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    report = Report.of(plan, visits)
+    table.show(Console(), plan, report.summary)
+    for path in write(report, out):
+        click.echo(path)
+
+
+async def _run(plan: Plan, logs: Path) -> list[Visit]:
+    running = asyncio.current_task()
+    assert running is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # as Ctrl-C does
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        return await run_rounds(plan, logs, _teller(progress, plan))
+
+
+def _teller(progress: Progress, plan: Plan) -> Callable[[str], None]:
+    """Moves the bar; where there is no terminal, each step is a line."""
+    task = progress.add_task("", total=plan.rounds * len(plan.peers) * (1 + len(plan.streams)), completed=-1)
+
+    def tell(step: str) -> None:
+        progress.update(task, advance=1, description=step)
+        if not progress.console.is_terminal:
+            progress.console.print(step)
+
+    return tell
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m tests.bench")
