@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -28,15 +29,15 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 
-class _Listed(click.ParamType[tuple[str, ...]]):
+class _Listed(click.ParamType[tuple[Any, ...]]):
     """Values with commas between them."""
 
     name = "list"
 
-    def __init__(self, each: click.ParamType[object]) -> None:
+    def __init__(self, each: click.ParamType[Any]) -> None:
         self._each = each
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[object, ...]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         return tuple(self._each.convert(part.strip(), param, ctx) for part in str(value).split(","))
 
 
@@ -63,13 +64,13 @@ class _Listed(click.ParamType[tuple[str, ...]]):
 @click.option("--quick", is_flag=True, help="One short round of 1 and 4 streams: shows that it runs, not how fast.")
 @click.argument("engine_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- VLLM_FLAG...]")
 def main(
+    *,
     engine: str,
-    model: str,
     peers: tuple[str, ...] | None,
     out: Path,
     quick: bool,
     engine_flags: tuple[str, ...],
-    **numbers: object,
+    **settings: object,
 ) -> None:
     """Measure palaver against the bare engine.
 
@@ -78,10 +79,9 @@ def main(
     plan = Plan.model_validate(
         {
             "engine": engine,
-            "model": model,
             "peers": peers or ("palaver", BARE_ENGINE[engine]),
             "engine_flags": (*defaults.ENGINE_FLAGS, *engine_flags),
-            **numbers,
+            **settings,
             **(QUICK if quick else {}),
         }
     )

@@ -18,7 +18,7 @@ class Spread(BaseModel):
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Spread:
         """Sum times up; of none at all nothing can be said, and that is zero."""
-        if len(seconds) < 2:  # noqa: PLR2004  # quantiles need two
+        if len(seconds) < 2:  # quantiles need two
             only = round(1e3 * sum(seconds), 3)
             return cls(p50=only, p99=only, max=only)
         return cls(

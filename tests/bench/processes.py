@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -35,6 +37,7 @@ class Launched:
         self._process = process
         self._log = log
         self._read_bytes = 0
+        self._unread: deque[str] = deque()
 
     @property
     def pid(self) -> int:
@@ -53,8 +56,9 @@ class Launched:
         ends_at = asyncio.get_running_loop().time() + seconds
         while True:
             has_ended = self._process.returncode is not None  # before the look: what it said last counts
-            for line in self._new_lines():
-                if text in line:
+            self._read_on()
+            while self._unread:
+                if text in (line := self._unread.popleft()):
                     return line
             if has_ended:
                 raise self.failure(f"ended with status {self._process.returncode} before it was ready")
@@ -106,26 +110,27 @@ class Launched:
         lines = self._log.read_text(errors="replace").splitlines()[-LAST_LINES:]
         return BenchError("\n  ".join([f"{self._name} {what}; its log is {self._log}, which ends so:", *lines]))
 
-    def _new_lines(self) -> list[str]:
+    def _read_on(self) -> None:
         with self._log.open("rb") as log:
             log.seek(self._read_bytes)
             *whole, _ = log.read().split(b"\n")
         self._read_bytes += sum(len(line) + 1 for line in whole)
-        return [line.decode(errors="replace") for line in whole]
+        self._unread.extend(line.decode(errors="replace") for line in whole)
 
 
 class Launcher:
     """Starts processes, and ends them in the order of their start.
 
     Args:
-        folder: for their logs, and for files that they need.
+        folder: for their logs; made where it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._launched: list[Launched] = []
 
-    async def __aenter__(self) -> Launcher:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -145,7 +150,7 @@ class Launcher:
             environment: in place of this process's own.
             is_asked: its standard input and output are for ``exchange``; else its output goes to the log as well.
         """
-        log = self.folder / f"{name}.log"
+        log = self._folder / f"{name}.log"
         pipe = asyncio.subprocess.PIPE
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(

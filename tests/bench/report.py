@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,8 +44,8 @@ def write(report: Report, folder: Path) -> tuple[Path, ...]:
     json_path, picture_path = folder / "results.json", folder / "results.svg"
     part = folder / "results.part.json"
     part.write_text(report.model_dump_json(indent=1) + "\n")
-    os.replace(part, json_path)
+    part.replace(json_path)
     part = folder / "results.part.svg"
     plot.draw(report.plan, report.visits, part)
-    os.replace(part, picture_path)
+    part.replace(picture_path)
     return json_path, picture_path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.bench.measured import Visit
@@ -38,7 +39,7 @@ async def run_rounds(plan: Plan, logs: Path, done: Callable[[str], None]) -> lis
                 place=place,
                 client_seconds_per_token=client_seconds_per_token,
                 folder=logs / f"{round_number}-{peer}",
-                done=lambda step, peer=peer, number=round_number: done(f"round {number}, {peer}: {step}"),
+                done=partial(_tell, done, f"round {round_number}, {peer}"),
             )
             visits.append(visited)
             if peer == plan.peers[0]:
@@ -46,3 +47,7 @@ async def run_rounds(plan: Plan, logs: Path, done: Callable[[str], None]) -> lis
                 client_seconds_per_token = {cell.streams: cell.client_us_per_token / 1e6 for cell in visited.cells}
         longest = max(longest, time.monotonic() - round_began)
     return visits
+
+
+def _tell(done: Callable[[str], None], where: str, step: str) -> None:
+    done(f"{where}: {step}")

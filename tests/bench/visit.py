@@ -40,7 +40,6 @@ async def visit(
     Raises:
         BenchError: the peer does not start, or fails to answer.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     async with Launcher(folder) as launcher:
         began = time.perf_counter()
         done("starting")

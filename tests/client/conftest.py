@@ -1,7 +1,9 @@
 """A server that plays any end of a call, and callers that put every test to both clients.
 
-The real server is used wherever it can play the case (``serve`` of ``tests/conftest.py``, ``palaver serve`` as a child).
+The real server is used wherever it can play the case (``serve`` of ``tests/conftest.py``, ``palaver serve`` as a
+child).
 """
+# ruff: noqa: N802  # the methods have the contract's names
 
 from __future__ import annotations
 
@@ -53,9 +55,7 @@ class Failure:
     def all_trailers(self) -> tuple[tuple[str, str | bytes], ...]:
         details: list[Any] = []
         if self.reason:
-            details.append(
-                error_details_pb2.ErrorInfo(reason=self.reason, domain="palaver.v1", metadata=self.metadata)
-            )
+            details.append(error_details_pb2.ErrorInfo(reason=self.reason, domain="palaver.v1", metadata=self.metadata))
         if self.fields:
             violations = [
                 error_details_pb2.BadRequest.FieldViolation(field=name, description=f"{name} is wrong")
@@ -97,7 +97,8 @@ class Received:
     time_remaining: float | None
     at: float = field(default_factory=time.monotonic)
     ended: threading.Event = field(default_factory=threading.Event)
-    was_cancelled: bool = False
+    is_answered: bool = False
+    """Whether the server came to the end of its answer."""
 
 
 def text_of(message: message_pb2.Message) -> str:
@@ -131,11 +132,12 @@ class FakeServer(chat_service_pb2_grpc.ChatServiceServicer, model_service_pb2_gr
 
     def _end(self, act: Act, received: Received, context: grpc.ServicerContext) -> None:
         if act.hangs:
-            received.ended.wait(30)
-            received.was_cancelled = True
+            received.ended.wait(60)
+            raise TimeoutError("whoever called has left")  # nobody hears it
         if act.failure is not None:
             context.set_trailing_metadata(act.failure.all_trailers())
             context.abort(act.failure.code, act.failure.message)
+        received.is_answered = True
 
     def Chat(self, request, context):
         act, received = self._receive("Chat", request, request, context)

@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from palaver_server.core.conversation import Message, Role, TextPart
+from palaver_server.core.engine import ReportProgress
 from palaver_server.core.generation import (
     Delta,
     Event,

@@ -13,10 +13,10 @@ from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, model_pb2, model
 from palaver_client import _health
 from palaver_client._connection import Connection
 from palaver_client._core import DEFAULT_TIMEOUT_SECONDS, ClientCore, PreparedCall, checked_timeout, default_model
+from palaver_client._interrupt import interrupt_deferred
 from palaver_client._progress import OnEnd
 from palaver_client._status import locally_cancelled
 from palaver_client.answer import Answer
-from palaver_client.errors import PalaverClientError
 from palaver_client.options import CallOptions, ChatOptions, Prompt, StreamOptions
 from palaver_client.stream import Stream
 
@@ -141,16 +141,18 @@ class Client(ClientCore):
         patience = _health.Patience(self.address, checked_timeout(timeout))
         call = self._prepared(_health.REQUEST, {})
         while True:
-            watch = self._connected().watch(call.request, timeout=patience.remaining(), metadata=call.metadata)
-            failure: PalaverClientError | None = None
+            watch = failure = None
             try:
+                with interrupt_deferred():
+                    watch = self._connected().watch(call.request, timeout=patience.remaining(), metadata=call.metadata)
                 for state in watch:
                     if patience.is_ready(state.value):
                         return
             except grpc.RpcError as error:
                 failure = call.error(error)
             finally:
-                watch.cancel()
+                if watch is not None:
+                    watch.cancel()
             self._closed.wait(patience.delay_after(failure))
 
     def _unary(
@@ -161,15 +163,19 @@ class Client(ClientCore):
         """Send a call, as often as it needs and may; give its response and trailers."""
         attempts = call.attempts()
         while True:
-            rpc = method().future(call.request, **call.arguments(attempts))  # a plain call could not be cancelled
+            rpc = None
             try:
+                with interrupt_deferred():
+                    # The plain form of a call could not be cancelled.
+                    rpc = method().future(call.request, **call.arguments(attempts))
                 return rpc.result(), dict(rpc.trailing_metadata() or ())
             except grpc.RpcError as error:
                 failure = call.error(error)
                 if (delay := attempts.delay_after(failure)) is None:
                     raise failure from error
             finally:
-                rpc.cancel()  # by Ctrl-C; without effect on a call that has ended
+                if rpc is not None:
+                    rpc.cancel()  # by Ctrl-C; without effect on a call that has ended
             self._closed.wait(delay)
 
     def _connected(self) -> _Wire:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from palaver.v1 import chat_service_pb2
+from palaver_client._interrupt import interrupt_deferred
 from palaver_client._progress import OnEnd, Progress, StreamCall, text_of
 from palaver_client.errors import PalaverClientError
 
@@ -91,7 +92,8 @@ class Stream(Progress):
         """Send the call, as often as it needs and may, and give the first event."""
         attempts = self._call.attempts()
         while True:
-            self._rpc = self._method()(self._call.request, **self._call.arguments(attempts))
+            with interrupt_deferred():
+                self._rpc = self._method()(self._call.request, **self._call.arguments(attempts))
             try:
                 return self._read(self._rpc)
             except PalaverClientError as error:

@@ -13,6 +13,7 @@ from typing import Protocol
 import psutil
 import structlog
 
+from palaver_server.app import supervisor
 from palaver_server.app.wiring import server_limits, tls_files
 from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
@@ -20,7 +21,7 @@ from palaver_server.core.engine import Engine, EngineStartError
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.readiness import NotReady, Readiness
-from palaver_server.rpc.server import RpcServer
+from palaver_server.rpc.server import HealthPort, RpcServer
 from palaver_server.settings import Settings
 
 log = structlog.get_logger("palaver.app")
@@ -67,6 +68,9 @@ class App:
             tls=tls_files(settings),
             max_health_watches=settings.max_health_watches,
         )
+        self._health_port = HealthPort(
+            self._readiness, limits=server_limits(settings), max_health_watches=settings.max_health_watches
+        )
         self._asked_to_stop = asyncio.Event()
 
     @property
@@ -87,7 +91,10 @@ class App:
         with self._signals():
             # 1. Bind: from here on health, reflection and GetModel answer.
             address = await self._server.start(self._settings.listen)
-            log.info("listening", address=address)
+            log.info("listening", address=address, seconds=round(seconds_since_process_start(), 2))
+            if self._settings.health_listen is not None:
+                log.info("health port", address=await self._health_port.start(self._settings.health_listen))
+            supervisor.tell("STATUS=loading the model")
             self._announcer.listening(address)
             # 2. Load while answering. 3. Serve. A signal or the engine's death ends either.
             asked = asyncio.create_task(self._asked_to_stop.wait(), name="asked to stop")
@@ -120,6 +127,7 @@ class App:
         self._readiness.remove(NotReady.LOADING)
         seconds = seconds_since_process_start()
         log.info("ready", model=self._engine.description.model_id, seconds=round(seconds, 2))
+        supervisor.tell("READY=1", "STATUS=serving")
         self._announcer.ready(address, self._engine.description.model_id, seconds)
         return True
 
@@ -130,6 +138,7 @@ class App:
     async def _end(self, *tasks: asyncio.Task[object]) -> None:
         """The story of a stop, in its order."""
         self._announcer.close()
+        supervisor.tell("STOPPING=1", "STATUS=stopping")
         can_answer = self._readiness.is_ready
         # 1. Health turns false while calls are still taken: load balancers lag.
         self._readiness.add(NotReady.LEAVING)
@@ -140,7 +149,7 @@ class App:
         self._readiness.add(NotReady.DRAINING)
         await self._chat.drain(self._settings.grace if can_answer else 0.0)
         # 3. Watches and reflection streams end, then the port closes.
-        await self._server.stop()
+        await asyncio.gather(self._server.stop(), self._health_port.stop())
         # 4. The engine ends, with every process of it.
         for task in tasks:
             task.cancel()

@@ -13,6 +13,7 @@ from palaver_server.models.progress import Phase, Progress
 from palaver_server.models.store import ModelStore
 from palaver_server.settings import Settings
 
+
 async def find_model(settings: Settings, report: ReportProgress) -> str:
     """A folder with whole files, or a name that vLLM fetches.
 

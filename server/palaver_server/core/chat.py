@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from palaver_server.core.admission import Admission
+from palaver_server.core.deadline import within_time
 from palaver_server.core.engine import Engine
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.generation import Event, GenerationRequest
@@ -53,8 +54,9 @@ class Chat:
             PalaverError: the model is unknown or not ready, the server is full, the prompt does not fit.
         """
         self._check(request)
+        within_time(request)
         async with self._running.call(), self._admission.permit():
-            prompt = await self._engine.prepare(request)
+            prompt = await self._engine.prepare(within_time(request))
             async with aclosing(self._engine.generate(prompt)) as events:
                 yield events
 

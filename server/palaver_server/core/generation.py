@@ -33,7 +33,9 @@ class GenerationOptions:
     seed: int | None = None
     """Makes sampling repeatable on the same engine."""
     time_limit_seconds: float | None = None
-    """After this long the answer ends with the text so far and ``FinishReason.TIME_LIMIT``."""
+    """So long after admission the answer ends with the text so far and ``FinishReason.TIME_LIMIT``."""
+    stops_before_deadline: bool = False
+    """End so shortly before the caller's deadline, rather than fail at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class GenerationRequest:
     options: GenerationOptions
     is_streamed: bool
     """False where nobody reads before the end: the engine then makes one delta of the whole answer."""
+    deadline: float | None = None
+    """When the caller gives up, on the event loop's clock; None where it waits for ever."""
     field_prefix: str = ""
     """What stands before a field's path in the caller's own request: ``chat.`` for a streamed call."""
 

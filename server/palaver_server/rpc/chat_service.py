@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -29,7 +30,9 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         """Answer in one piece."""
         check(request)
         call = current_call.get()
-        generation = codec.request_from_proto(request, request_id=call.request_id, is_streamed=False, field_prefix="")
+        generation = codec.request_from_proto(
+            request, request_id=call.request_id, is_streamed=False, field_prefix="", deadline=_deadline(context)
+        )
         texts: dict[int, str] = {}
         async with self._chat.answer(generation) as events:
             create_time = codec.timestamp_now()
@@ -57,7 +60,11 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         check(request)
         call = current_call.get()
         generation = codec.request_from_proto(
-            request.chat, request_id=call.request_id, is_streamed=True, field_prefix="chat."
+            request.chat,
+            request_id=call.request_id,
+            is_streamed=True,
+            field_prefix="chat.",
+            deadline=_deadline(context),
         )
         write, to_proto = context.write, codec.delta_to_proto
         sequence_number = 0
@@ -87,7 +94,11 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         """Count a conversation's tokens."""
         check(request)
         generation = codec.request_from_proto(
-            request.chat, request_id=current_call.get().request_id, is_streamed=False, field_prefix="chat."
+            request.chat,
+            request_id=current_call.get().request_id,
+            is_streamed=False,
+            field_prefix="chat.",
+            deadline=None,
         )
         count = await self._chat.count_tokens(generation)
         context_length = self._chat.model.context_length or 0
@@ -98,6 +109,12 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             context_length=context_length,
             max_output_tokens=min(generation.options.max_output_tokens or room, room),
         )
+
+
+def _deadline(context: Context) -> float | None:
+    """On the event loop's clock; None for a caller who waits for ever."""
+    remaining = context.time_remaining()
+    return None if remaining is None else asyncio.get_running_loop().time() + remaining
 
 
 def _note(call: Call, finished: Finished) -> None:

@@ -67,7 +67,12 @@ _KNOBS: tuple[_Knob, ...] = get_args(_Knob)
 
 
 def request_from_proto(
-    chat: chat_service_pb2.ChatRequest, *, request_id: str, is_streamed: bool, field_prefix: str
+    chat: chat_service_pb2.ChatRequest,
+    *,
+    request_id: str,
+    is_streamed: bool,
+    field_prefix: str,
+    deadline: float | None,
 ) -> GenerationRequest:
     """The request of the domain. The message has passed the contract's rules."""
     return GenerationRequest(
@@ -77,6 +82,7 @@ def request_from_proto(
         options=_options_from_proto(chat.options),
         is_streamed=is_streamed,
         field_prefix=field_prefix,
+        deadline=deadline,
     )
 
 
@@ -206,6 +212,7 @@ def _options_from_proto(options: generation_options_pb2.GenerationOptions) -> Ge
     return GenerationOptions(
         **knobs,
         stop_sequences=tuple(options.stop_sequences),
+        stops_before_deadline=options.stop_before_deadline,
         time_limit_seconds=options.time_limit.ToTimedelta().total_seconds() if options.HasField("time_limit") else None,
     )
 

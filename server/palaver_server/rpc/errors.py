@@ -45,6 +45,7 @@ TABLE: Mapping[Reason, Statuses] = {
     Reason.SERVER_DRAINING: Statuses(_C.UNAVAILABLE, 503, "server_error", "server_draining"),
     Reason.ENGINE_UNAVAILABLE: Statuses(_C.UNAVAILABLE, 503, "server_error", "engine_unavailable"),
     Reason.GENERATION_FAILED: Statuses(_C.INTERNAL, 500, "server_error", "generation_failed"),
+    Reason.DEADLINE_TOO_SHORT: Statuses(_C.DEADLINE_EXCEEDED, 504, "server_error", "deadline_too_short"),
     Reason.DEADLINE_EXCEEDED: Statuses(_C.DEADLINE_EXCEEDED, 504, "server_error", "deadline_exceeded"),
     Reason.CANCELLED: Statuses(_C.CANCELLED, 499, "server_error", "cancelled"),
     Reason.INTERNAL: Statuses(_C.INTERNAL, 500, "server_error", "internal_error"),

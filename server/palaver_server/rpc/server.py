@@ -27,6 +27,34 @@ STOP_SECONDS = 0.5
 """What calls that were ended may take to send their status before the connections close."""
 
 
+class HealthPort:
+    """A second, plaintext listener with ``grpc.health.v1`` alone.
+
+    For the kubelet, whose probe shows neither a key nor a certificate. It tells whether the model answers, and nothing
+    else.
+    """
+
+    def __init__(self, readiness: Readiness, *, limits: ServerLimits, max_health_watches: int) -> None:
+        self._server = new_server(limits, [CallInterceptor()])
+        self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    async def start(self, listen: str) -> str:
+        """Bind and answer; give the address as clients write it.
+
+        Raises:
+            ListenError: the address cannot be bound.
+        """
+        address = bind(self._server, listen)
+        await self._server.start()
+        return address
+
+    async def stop(self) -> None:
+        """End watches, then close the port."""
+        self._health.close()
+        await self._server.stop(STOP_SECONDS)
+
+
 class RpcServer:
     """The API port: palaver's services, health and reflection. Belongs to one event loop."""
 

@@ -27,6 +27,7 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
         "stop_sequences",
         "seed",
         "time_limit",
+        "stop_before_deadline",
     ),
     "ListModelsRequest": ("page_size", "page_token"),
     "GetModelRequest": ("name",),

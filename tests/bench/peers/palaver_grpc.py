@@ -8,9 +8,9 @@ import sys
 from time import perf_counter
 
 import grpc
+
 from palaver.v1 import chat_service_pb2, generation_options_pb2, message_pb2, role_pb2
 from palaver.v1.content_part_pb2 import ContentPart
-
 from tests.bench.clocks import Processes, descendants
 from tests.bench.peers.peer import Answer
 from tests.bench.plan import MAX_STREAMS, Ask, Plan
@@ -27,7 +27,9 @@ class PalaverClient:
     def __init__(self, address: str, pid: int) -> None:
         options = [("grpc.use_local_subchannel_pool", 1)]  # else the channels would share one connection
         self._channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(CONNECTIONS)]
-        self._methods = [channel.unary_stream(METHOD) for channel in self._channels]
+        self._methods: list[grpc.aio.UnaryStreamMultiCallable[bytes, bytes]] = [
+            channel.unary_stream(METHOD) for channel in self._channels
+        ]
         self._asked_count = 0
         self._pid = pid
 
@@ -72,7 +74,7 @@ class PalaverGrpc:
         await server.line_with('"event": "ready"')
         return json.dumps({"address": listening["address"], "pid": server.pid})
 
-    async def connect(self, plan: Plan, found: str) -> PalaverClient:  # noqa: ARG002
+    async def connect(self, plan: Plan, found: str) -> PalaverClient:
         """Open the connections."""
         return PalaverClient(**json.loads(found))
 

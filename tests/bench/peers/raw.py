@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.bench.burner import Burner
 from tests.bench.clocks import Processes, descendants
@@ -62,10 +62,11 @@ class RawClient:
         from vllm.inputs import TokensPrompt  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
-        messages = [{"role": role, "content": text} for role, text in ask.conversation]
+        messages: list[Any] = [{"role": role, "content": text} for role, text in ask.conversation]
         tokenizer = self._llm.get_tokenizer()
-        ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
-        prompt = TokensPrompt(prompt_token_ids=ids)
+        rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+        assert isinstance(rendered, list)  # the text is for those who do not tokenize
+        prompt = TokensPrompt(prompt_token_ids=rendered)
         params = SamplingParams(temperature=0.0, max_tokens=ask.max_output_tokens, output_kind=RequestOutputKind.DELTA)
         prepared = self._prepared[ask] = (prompt, params)
         return prepared
@@ -74,11 +75,11 @@ class RawClient:
 class Raw:
     """Implements ``peer.Peer``."""
 
-    async def start(self, plan: Plan, launcher: Launcher) -> str:  # noqa: ARG002
+    async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Nothing stands between the load process and the engine."""
         return ""
 
-    async def connect(self, plan: Plan, found: str) -> RawClient:  # noqa: ARG002
+    async def connect(self, plan: Plan, found: str) -> RawClient:
         """Start the engine in this process."""
         burner = Burner()
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # as in the server
@@ -88,7 +89,7 @@ class Raw:
         from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
         from vllm.v1.engine.async_llm import AsyncLLM  # noqa: PLC0415
 
-        parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser())
+        parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser())  # type: ignore[no-untyped-call]
         arguments = AsyncEngineArgs.from_cli_args(parser.parse_args(["--model", plan.model, *plan.engine_flags]))
         # The same batch sizes as those of a server.
         llm = AsyncLLM.from_engine_args(arguments, usage_context=UsageContext.OPENAI_API_SERVER)

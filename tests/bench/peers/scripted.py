@@ -60,11 +60,11 @@ class ScriptedClient:
 class Scripted:
     """Implements ``peer.Peer``."""
 
-    async def start(self, plan: Plan, launcher: Launcher) -> str:  # noqa: ARG002
+    async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Nothing stands between the load process and the engine."""
         return ""
 
-    async def connect(self, plan: Plan, found: str) -> ScriptedClient:  # noqa: ARG002
+    async def connect(self, plan: Plan, found: str) -> ScriptedClient:
         """Load the engine in this process."""
         engine = ScriptedEngine(ScriptedBehaviour(tokens=plan.tokens))
         await engine.load(lambda _: None)

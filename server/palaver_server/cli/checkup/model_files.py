@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from functools import lru_cache
 from pathlib import Path
 
 from palaver_server.cli.checkup.finding import Finding, ok, problem
@@ -59,7 +58,6 @@ def disk(settings: Settings) -> Finding:
     return ok(f"{_mb(free)} free on the disk of {folder}" + (f"; {_mb(needed)} are still to be fetched." if needed else "."))
 
 
-@lru_cache(maxsize=1)
 def weight_bytes(settings: Settings) -> int | None:
     """Size of the model's weights; None where nobody knows before they are fetched."""
     store = _store(settings)

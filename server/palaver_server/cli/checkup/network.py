@@ -31,7 +31,7 @@ def exposure(settings: Settings) -> Finding:
         refuse_careless_listening(settings)
     except SettingsError as error:
         return problem(str(error), "see the flags that it names")
-    return ok(f"{settings.listen} is reached by no one who should not.")
+    return ok(f"Nobody reaches {settings.listen} who is not meant to.")
 
 
 def certificate(settings: Settings) -> Finding:
