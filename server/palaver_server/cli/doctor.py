@@ -10,8 +10,8 @@ import click
 
 from palaver_server import __version__
 from palaver_server.cli.checkup import CHECKS, Finding, Level, examine
-from palaver_server.cli.errors import EXIT_FAILURE, settings_of
-from palaver_server.cli.options import SettingsCommand
+from palaver_server.cli.errors import EXIT_FAILURE
+from palaver_server.cli.options import SettingsCommand, settings_of
 
 COLOURS = {Level.OK: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}
 

@@ -11,8 +11,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from palaver_server.cli.errors import WrongUseError
 from palaver_server.cli.setting import Setting, all_settings
-from palaver_server.settings import CONFIG_VARIABLE, Settings
+from palaver_server.settings import CONFIG_VARIABLE, Settings, SettingsError, load_settings
 
 MAIN = (
     "listen",
@@ -92,6 +93,18 @@ class ModelName(click.ParamType[str]):
 def given(parameters: dict[str, Any]) -> dict[str, Any]:
     """Those settings that stood on the command line."""
     return {name: value for name, value in parameters.items() if value is not None and name in Settings.model_fields}
+
+
+def settings_of(parameters: dict[str, Any]) -> Settings:
+    """The settings of a command's flags, the environment and the file.
+
+    Raises:
+        WrongUseError: they cannot be; the message names the setting.
+    """
+    try:
+        return load_settings(**given(parameters))
+    except SettingsError as error:
+        raise WrongUseError(str(error)) from error
 
 
 _ALL = "palaver_server.cli.help_all"

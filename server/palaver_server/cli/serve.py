@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from palaver_server.cli.errors import settings_of
-from palaver_server.cli.options import SettingsCommand
+from palaver_server.cli.options import SettingsCommand, settings_of
 
 
 @click.command(

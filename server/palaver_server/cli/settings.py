@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from palaver_server.cli.errors import settings_of
-from palaver_server.cli.options import SettingsCommand, given
+from palaver_server.cli.options import SettingsCommand, given, settings_of
 from palaver_server.cli.setting import all_settings
 from palaver_server.cli.settings_table import settings_table
 from palaver_server.settings import Settings, settings_origins

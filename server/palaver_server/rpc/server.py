@@ -84,9 +84,9 @@ class RpcServer:
         Raises:
             ListenError: the address cannot be bound.
         """
-        warm_up()
         address = bind(self._server, listen, self._tls)
         await self._server.start()
+        warm_up()  # after the bind: who connects meanwhile waits some milliseconds instead of being refused
         return address
 
     async def stop(self) -> None:
