@@ -225,7 +225,7 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file())
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
 
 class SettingsError(Exception):
@@ -247,7 +247,7 @@ def load_settings(**flags: object) -> Settings:
         problems = (f"{_flag(e['loc'])}: {e['msg']}{_got(e)}" for e in error.errors(include_url=False))
         raise SettingsError("\n".join(problems)) from None
     except ValueError as error:  # the file is no TOML, or holds no text
-        raise SettingsError(f"{_config_file()} cannot be read: {error}") from None
+        raise SettingsError(f"{config_file()} cannot be read: {error}") from None
 
 
 def settings_origins(**flags: object) -> dict[str, str]:
@@ -255,14 +255,17 @@ def settings_origins(**flags: object) -> dict[str, str]:
     sources: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("flag", flags),
         ("environment", EnvSettingsSource(Settings)()),
-        ("file", TomlConfigSettingsSource(Settings, _config_file())()),
+        ("file", TomlConfigSettingsSource(Settings, config_file())()),
     )
-    return {
-        name: next((origin for origin, values in sources if name in values), "default") for name in Settings.model_fields
-    }
+
+    def origin(name: str) -> str:
+        return next((origin for origin, values in sources if name in values), "default")
+
+    return {name: origin(name) for name in Settings.model_fields}
 
 
-def _config_file() -> Path:
+def config_file() -> Path:
+    """The TOML file that is read, if it is there."""
     return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
 
 

@@ -25,6 +25,8 @@ from tests.bench.rounds import run_rounds
 BARE_ENGINE = {"vllm": "raw", "scripted": "scripted"}
 DEFAULT_OUT = ROOT / ".cache" / "bench"
 QUICK = {"streams": (1, 4), "rounds": 1, "tokens": 16, "min_answers": 1, "min_answers_per_stream": 2}
+PAPER_WIDTH = 110
+"""Columns of a table that goes into a file."""
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
@@ -94,7 +96,7 @@ def main(
         click.echo("bench: interrupted; every process has ended, nothing was written", err=True)
         sys.exit(EXIT_INTERRUPTED)
     report = Report.of(plan, visits)
-    table.show(Console(), plan, report.summary)
+    table.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH), plan, report.summary)
     for path in write(report, out):
         click.echo(path)
 

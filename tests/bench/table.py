@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from tests.bench.plan import Plan
-from tests.bench.summary import CONFIDENCE, Ratio, Summary
+from tests.bench.summary import CONFIDENCE, Ratio, Row, Summary
 
-FIGURE_COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
-    "tokens_per_second": ("tokens/s", "{:,.0f}".format),
-    "front_end_us_per_token": ("front-end CPU\nµs/token", "{:,.1f}".format),
-    "engine_us_per_token": ("engine CPU\nµs/token", "{:,.0f}".format),
-    "client_share": ("load client\nof one core", "{:.0%}".format),
-    "ttft_p50_ms": ("TTFT ms\np50", "{:,.1f}".format),
-    "ttft_p99_ms": ("\np99", "{:,.1f}".format),
-    "gap_p50_ms": ("gap ms\np50", "{:,.1f}".format),
-    "gap_p99_ms": ("\np99", "{:,.1f}".format),
-    "gap_max_ms": ("\nmax", "{:,.1f}".format),
-    "tokens_per_chunk": ("tokens\na chunk", "{:.2f}".format),
+COLUMNS: dict[str, Callable[[dict[str, float]], str]] = {
+    "tokens/s": lambda of: f"{of['tokens_per_second']:,.0f}",
+    "front-end\nµs/token": lambda of: f"{of['front_end_us_per_token']:,.1f}",
+    "engine\nµs/token": lambda of: f"{of['engine_us_per_token']:,.0f}",
+    "load\nclient": lambda of: f"{of['client_share']:.0%}",
+    "TTFT ms\np50 / p99": lambda of: f"{of['ttft_p50_ms']:,.1f} / {of['ttft_p99_ms']:,.1f}",
+    "gap ms\np50 / p99 / max": lambda of: (
+        f"{of['gap_p50_ms']:,.1f} / {of['gap_p99_ms']:,.1f} / {of['gap_max_ms']:,.1f}"
+    ),
+    "tokens\na chunk": lambda of: f"{of['tokens_per_chunk']:.2f}",
 }
-RATIO_COLUMNS = {
+RATIOS = {
     "tokens_per_second": "tokens/s",
-    "front_end_us_per_token": "front-end CPU",
+    "front_end_us_per_token": "front-end CPU a token",
+    "engine_us_per_token": "engine CPU a token",
     "ttft_p50_ms": "TTFT p50",
     "ttft_p99_ms": "TTFT p99",
     "gap_p50_ms": "gap p50",
@@ -32,6 +33,8 @@ RATIO_COLUMNS = {
 }
 SHORT_ANSWERS = 0.98
 """Answers that have less than this of the tokens asked for are worth a remark."""
+CLIENT_IS_BUSY = 0.8
+"""A load client that takes more of a core than this may be what is measured."""
 
 
 def show(console: Console, plan: Plan, summary: Summary) -> None:
@@ -50,39 +53,53 @@ def remarks(plan: Plan, summary: Summary) -> Iterator[str]:
     if summary.rounds < plan.rounds:
         yield f"Only {summary.rounds} of {plan.rounds} rounds fitted into {plan.minutes:g} minutes."
     for row in summary.rows:
-        answer = row.figures["tokens_per_answer"]
-        if answer < SHORT_ANSWERS * plan.tokens:
-            yield f"{row.peer} at {row.streams} streams: answers had {answer:.0f} tokens, not {plan.tokens}."
+        where, figures = f"{row.peer} at {row.streams} streams", row.figures
+        if figures["tokens_per_answer"] < SHORT_ANSWERS * plan.tokens:
+            yield f"{where}: answers had {figures['tokens_per_answer']:.0f} tokens, not {plan.tokens}."
+        if row.peer == plan.peers[0] and figures["client_share"] > CLIENT_IS_BUSY:
+            yield f"{where}: the load client took {figures['client_share']:.0%} of a core and may be the bottleneck."
 
 
 def _figures(plan: Plan, summary: Summary) -> Table:
-    table = Table(title=f"Median of {summary.rounds} rounds", title_justify="left")
+    rounds = "one round" if summary.rounds == 1 else f"medians of {summary.rounds} rounds"
+    table = Table(title=f"CPU time, TTFT and gaps: {rounds}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("streams", justify="right", vertical="bottom")
-    table.add_column("peer", vertical="bottom")
-    for title, _ in FIGURE_COLUMNS.values():
-        table.add_column(title, justify="right")
+    table.add_column("peer", no_wrap=True)
+    for title in COLUMNS:
+        table.add_column(title, justify="right", no_wrap=True)
     for row in summary.rows:
-        table.add_row(
-            str(row.streams) if row.peer == plan.peers[0] else "",
-            row.peer,
-            *(form(row.figures[figure]) for figure, (_, form) in FIGURE_COLUMNS.items()),
-            end_section=row.peer == plan.peers[-1],
-        )
+        table.add_row(*_figure_cells(plan, row), end_section=row.peer == plan.peers[-1])
     return table
+
+
+def _figure_cells(plan: Plan, row: Row) -> Iterator[str]:
+    yield str(row.streams) if row.peer == plan.peers[0] else ""
+    yield row.peer
+    for form in COLUMNS.values():
+        yield form(row.figures)
 
 
 def _ratios(plan: Plan, summary: Summary, other: str) -> Table:
     ratios = {(ratio.streams, ratio.figure): ratio for ratio in summary.ratios if ratio.against == other}
-    coverage = min((ratio.coverage for ratio in ratios.values()), default=0.0)
-    what = "median and 95 % interval" if coverage >= CONFIDENCE else f"median and range, which covers {coverage:.0%}"
-    table = Table(title=f"{plan.peers[0]} / {other}: {what}", title_justify="left")
-    table.add_column("streams", justify="right")
-    for title in RATIO_COLUMNS.values():
-        table.add_column(title, justify="right")
+    table = Table(title=f"{plan.peers[0]} / {other}: {_certainty(summary)}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("streams")
     for streams in plan.streams:
-        table.add_row(str(streams), *(_cell(ratios.get((streams, figure))) for figure in RATIO_COLUMNS))
+        table.add_column(str(streams), justify="right", no_wrap=True)
+    for figure, title in RATIOS.items():
+        table.add_row(title, *(_ratio_cell(ratios.get((streams, figure))) for streams in plan.streams))
     return table
 
 
-def _cell(ratio: Ratio | None) -> str:
-    return "-" if ratio is None else f"{ratio.median:.2f}  ({ratio.low:.2f} to {ratio.high:.2f})"
+def _certainty(summary: Summary) -> str:
+    coverage = min((ratio.coverage for ratio in summary.ratios), default=0.0)
+    if coverage >= CONFIDENCE:
+        return f"median and {coverage:.0%} interval of {summary.rounds} paired rounds"
+    return "one round" if summary.rounds == 1 else f"median and range of {summary.rounds} rounds, {coverage:.0%} sure"
+
+
+def _ratio_cell(ratio: Ratio | None) -> str:
+    if ratio is None:
+        return "-"
+    if ratio.low == ratio.high:
+        return f"{ratio.median:.2f}"
+    return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"

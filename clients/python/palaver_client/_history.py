@@ -19,7 +19,7 @@ class History:
     def __init__(self, messages: Sequence[MessageLike], system: str | None) -> None:
         self._messages = tuple(messages_from(messages, system))
         self._is_busy = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may end a dropped turn at any instruction
 
     @property
     def messages(self) -> tuple[message_pb2.Message, ...]:

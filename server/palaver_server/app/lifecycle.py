@@ -91,7 +91,6 @@ class App:
         with self._signals():
             # 1. Bind: from here on health, reflection and GetModel answer.
             address = await self._server.start(self._settings.listen)
-            log.info("listening", address=address, seconds=round(seconds_since_process_start(), 2))
             if self._settings.health_listen is not None:
                 log.info("health port", address=await self._health_port.start(self._settings.health_listen))
             supervisor.tell("STATUS=loading the model")
@@ -126,7 +125,6 @@ class App:
         self._report(LoadProgress(LoadPhase.READY, 1.0))
         self._readiness.remove(NotReady.LOADING)
         seconds = seconds_since_process_start()
-        log.info("ready", model=self._engine.description.model_id, seconds=round(seconds, 2))
         supervisor.tell("READY=1", "STATUS=serving")
         self._announcer.ready(address, self._engine.description.model_id, seconds)
         return True

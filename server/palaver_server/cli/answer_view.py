@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Self
 
 import click
+from rich.console import Console
+
 from palaver.v1 import chat_service_pb2
 from palaver_client import Answer, Stream
-from rich.console import Console
 
 _SPINNER_AFTER_SECONDS = 0.3
 """A faster answer needs no sign of life."""

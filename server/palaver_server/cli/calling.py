@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from palaver_client import Client, errors
 
+from palaver_client import Client, errors
 from palaver_server.cli.connection import Where
 from palaver_server.cli.errors import WrongUseError
 
@@ -70,21 +70,24 @@ def new_client(where: Where, api_key: str | None, *, allow_plaintext_key: bool, 
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
+def failures_told(where: Where) -> Iterator[None]:
     """Make every failure of a call one line that says what to do, and an exit code."""
     try:
         yield
     except errors.PalaverClientError as error:
         kind = WrongUseError if isinstance(error, _CALLERS_FAULT) else click.ClickException
-        raise kind(told(error)) from error
+        raise kind(told(error, where)) from error
     except (TypeError, ValueError) as error:  # an option whose value cannot be written into a request
         raise WrongUseError(_in_flags(str(error))) from error
 
 
-def told(error: errors.PalaverClientError) -> str:
+def told(error: errors.PalaverClientError, where: Where) -> str:
     """A failure in a sentence or two: what happened, and what to do next."""
     message = error.message.rstrip(".") + "."
     match error:
+        case errors.ConnectionFailed():
+            call: Any = error.__cause__  # gRPC's own error, whose words are shorter than the library's
+            return where.unreachable(str(call.details())) if hasattr(call, "details") else message
         case errors.Unauthenticated():
             return f"{message} Give a valid key in PALAVER_API_KEY."
         case errors.Unavailable() if error.reason == "MODEL_LOADING":

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 from google.protobuf.json_format import MessageToJson
-from palaver_client import Answer, Client, StreamOptions, errors
 
+from palaver_client import Answer, Client, StreamOptions, errors
 from palaver_server.cli.answer_view import AnswerView, Figures
 from palaver_server.cli.calling import failures_told, key_options, new_client
 from palaver_server.cli.connection import Where, connection_options
@@ -38,6 +38,7 @@ from palaver_server.cli.piped import question_from
 @connection_options
 @key_options
 def chat(
+    *,
     question: tuple[str, ...],
     where: Where,
     api_key: str | None,
@@ -58,7 +59,7 @@ def chat(
     asked = question_from(question, "question")
     options = _options(knobs)
     with (
-        failures_told(),
+        failures_told(where),
         new_client(where, api_key, allow_plaintext_key=allow_plaintext_key, timeout=timeout) as client,
     ):
         patience = Patience(client, is_willing=wait)
@@ -70,7 +71,7 @@ def chat(
             raise WrongUseError("A conversation needs a terminal; give a question, as an argument or through a pipe.")
         from palaver_server.cli.dialogue import Dialogue  # noqa: PLC0415  # one question needs no line editor
 
-        Dialogue(client, patience, system=system, options=options, stats=stats, has_history=not no_history).run()
+        Dialogue(client, where, patience, system=system, options=options, stats=stats, has_history=not no_history).run()
 
 
 def _options(knobs: dict[str, Any]) -> StreamOptions:

@@ -18,13 +18,13 @@ SHELLS = ("bash", "zsh", "fish")
     "\n"
     "\b\n"
     "In this shell alone:\n"
-    "  eval \"$(palaver completion bash)\"     # zsh: the same with zsh\n"
+    '  eval "$(palaver completion bash)"     # zsh: the same with zsh\n'
     "  palaver completion fish | source",
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the completion script for SHELL.
+    """Print the completion script for a shell.
 
     It completes commands, options, names of models and the choices of settings. The command must be found as `palaver`
     by the shell.

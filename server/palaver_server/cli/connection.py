@@ -28,6 +28,18 @@ class Where:
         """Whether anything asks for TLS."""
         return self.tls or self.ca is not None or self.client_cert is not None
 
+    def unreachable(self, details: str) -> str:
+        """The sentence for a server that gives no answer.
+
+        Args:
+            details: what gRPC says, such as "failed to connect to all addresses; last error: UNKNOWN:
+                ipv4:127.0.0.1:50051: Failed to connect to remote host: Connection refused".
+        """
+        cause = details.rpartition(": ")[2].strip("] .")
+        may_lack_tls = not self.is_encrypted and not self.address.startswith("unix:")
+        tls = " If it is, and has a certificate, give --ca." if may_lack_tls else ""
+        return f"{self.address} cannot be reached: {cause}. Is `palaver serve` running there?{tls}"
+
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a connection; the command takes them together, as ``where``."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 from google.protobuf.json_format import MessageToJson
-from palaver_client import ChatOptions
 
+from palaver_client import ChatOptions
 from palaver_server.cli.calling import failures_told, key_options, new_client
 from palaver_server.cli.connection import Where, connection_options
 from palaver_server.cli.patience import Patience
@@ -22,6 +22,7 @@ from palaver_server.cli.piped import question_from
 @connection_options
 @key_options
 def count(
+    *,
     text: tuple[str, ...],
     where: Where,
     api_key: str | None,
@@ -42,7 +43,7 @@ def count(
         raise click.UsageError("Give a text, as an argument or through a pipe.")
     options: ChatOptions = {"model": model} if model else {}
     with (
-        failures_told(),
+        failures_told(where),
         new_client(where, api_key, allow_plaintext_key=allow_plaintext_key, timeout=timeout) as client,
     ):
         patience = Patience(client, is_willing=wait)

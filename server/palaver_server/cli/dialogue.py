@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 import click
-from palaver_client import Client, Conversation, MessageLike, StreamOptions, errors
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import WordCompleter
@@ -14,21 +13,24 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.styles import Style
 
+from palaver_client import Client, MessageLike, StreamOptions, errors
 from palaver_server.cli.answer_view import AnswerView, Figures
 from palaver_server.cli.calling import told
+from palaver_server.cli.connection import Where
 from palaver_server.cli.patience import Patience
 from palaver_server.cli.typed_history import typed_history
 
 HELP = """\
-  /reset         forget what was said; the system text stays
-  /retry         ask the last question again
-  /system TEXT   set what rules the conversation; alone: show it
-  /model NAME    let another model answer; alone: show which does
-  /stats         tell what the last answer took; on, off: after each
-  /exit          leave, as Ctrl-D does
+  /reset          forget what was said; the system text stays
+  /retry          ask the last question again
+  /system [TEXT]  set what rules the conversation; alone: show it
+  /model [NAME]   let another model answer; alone: show which does
+  /stats [on]     tell what the last answer took; on, off: after each
+  /exit           leave, as Ctrl-D does
 
-  Enter sends. Alt+Enter, or a backslash before Enter, begins a new line; pasted lines stay together.
-  Ctrl-C stops an answer, and what has come of it is remembered. Up and down bring earlier lines back."""
+  Enter sends. Alt+Enter, or a backslash before Enter, begins a new line.
+  Pasted lines stay together. Up and down bring earlier ones back.
+  Ctrl-C stops an answer; what has come of it is remembered."""
 
 _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?", re.DOTALL)
 _STYLE = Style.from_dict({"prompt": "bold ansigreen", "bottom-toolbar": "noreverse ansibrightblack"})
@@ -39,6 +41,7 @@ class Dialogue:
 
     Args:
         client: who asks.
+        where: whom.
         patience: waits while the model loads.
         system: what sets the rules, or None.
         options: for every answer.
@@ -49,6 +52,7 @@ class Dialogue:
     def __init__(
         self,
         client: Client,
+        where: Where,
         patience: Patience,
         *,
         system: str | None,
@@ -57,15 +61,17 @@ class Dialogue:
         has_history: bool,
     ) -> None:
         self._client = client
+        self._where = where
         self._patience = patience
         self._system = system
         self._options = options
         self._stats = stats
         self._has_history = has_history
         self._view = AnswerView()
-        self._conversation = self._new_conversation()
-        self._before: Conversation | None = None
-        """The conversation before the last question, for /retry."""
+        self._spoken: list[MessageLike] = []
+        """What was said so far, without the system text."""
+        self._before: list[MessageLike] = []
+        """What was said before the last question."""
         self._question: str | None = None
         self._figures: Figures | None = None
         self._model = ""
@@ -92,6 +98,7 @@ class Dialogue:
         session = self._session()
         while True:
             try:
+                click.echo()
                 text = session.prompt([("class:prompt", "> ")]).strip()
             except KeyboardInterrupt:
                 continue  # a line that was begun is dropped, as in a shell
@@ -102,7 +109,7 @@ class Dialogue:
             try:
                 self._take(text)
             except errors.PalaverClientError as error:
-                click.secho(told(error), fg="red", err=True)
+                click.secho(told(error, self._where), fg="red", err=True)
             except (TypeError, ValueError) as error:
                 click.secho(str(error), fg="red", err=True)
             except KeyboardInterrupt:
@@ -120,6 +127,7 @@ class Dialogue:
             key_bindings=_keys(),
             style=_STYLE,
             enable_history_search=True,
+            reserve_space_for_menu=3,
         )
 
     def _toolbar(self) -> StyleAndTextTuples:
@@ -141,54 +149,40 @@ class Dialogue:
             click.secho(f"There is no command /{match[1]}; /help lists those there are.", fg="red", err=True)
 
     def _ask(self, question: str) -> None:
-        self._question, self._before = question, self._conversation
+        self._question, self._before = question, self._spoken
+        asked: list[MessageLike] = [*self._spoken, {"role": "user", "content": question}]
         while True:
-            with self._conversation.stream(question) as stream:
+            with self._client.stream(asked, system=self._system, **self._options) as stream:
                 try:
                     answer, self._figures = self._view.show(stream)
+                    break
                 except KeyboardInterrupt:
-                    self._remember_partial(question, stream.text)
+                    if stream.text:  # the next question may be about what was read
+                        self._spoken = [*asked, {"role": "assistant", "content": stream.text}]
                     click.secho("(stopped)", dim=True)
                     return
                 except errors.PalaverClientError as error:
                     if self._view.has_begun or not self._patience.outlasts(error):
                         raise
-                    continue
-            break
+        self._spoken = [*asked, answer.message]
         if answer.finish_reason == "length":
             click.secho(f"(cut off at {answer.usage.output_token_count} tokens)", dim=True)
         if self._stats:
             click.secho(f"({self._figures})", dim=True)
 
-    def _remember_partial(self, question: str, text: str) -> None:
-        """The next question may be about what was read; an answer that had not begun is as if never asked for."""
-        if text:
-            said: list[MessageLike] = [{"role": "user", "content": question}, {"role": "assistant", "content": text}]
-            self._conversation = self._new_conversation([*self._conversation.messages, *said])
-
-    def _new_conversation(self, messages: list[MessageLike] | None = None) -> Conversation:
-        if messages is None:
-            return Conversation(self._client, system=self._system, **self._options)
-        return Conversation(self._client, messages=messages, **self._options)
-
     def _reset(self, _: str) -> None:
-        self._conversation, self._before, self._question, self._figures = self._new_conversation(), None, None, None
+        self._spoken, self._question, self._figures = [], None, None
         click.secho("(forgotten)", dim=True)
 
     def _retry(self, _: str) -> None:
-        if self._question is None or self._before is None:
+        if self._question is None:
             click.secho("Nothing was asked yet.", fg="red", err=True)
             return
-        self._conversation = self._before
+        self._spoken = self._before
         self._ask(self._question)
 
     def _set_system(self, text: str) -> None:
-        if text:
-            self._system = text
-            spoken = self._conversation.messages
-            has_system = bool(spoken) and spoken[0].role == 1  # ROLE_SYSTEM
-            rules: list[MessageLike] = [{"role": "system", "content": text}]
-            self._conversation = self._new_conversation([*rules, *spoken[has_system:]])
+        self._system = text or self._system
         click.secho(f"({self._system or 'no system text'})", dim=True)
 
     def _set_model(self, name: str) -> None:
@@ -196,7 +190,6 @@ class Dialogue:
             model = self._client.get_model(name)
             self._options = {**self._options, "model": model.id}
             self._model, self._context_length = model.id, model.context_length
-            self._conversation = self._new_conversation(list(self._conversation.messages))
         click.secho(f"({self._model})", dim=True)
 
     def _show_stats(self, switch: str) -> None:

@@ -91,7 +91,7 @@ def _wait(channel: grpc.Channel, service: str, timeout: float | None, address: s
         click.echo(f"Waiting for {address}; Ctrl-C ends it.", err=True)
     ends = float("inf") if timeout is None else time.monotonic() + timeout
     while True:
-        state = _Response.UNKNOWN
+        state = int(_Response.UNKNOWN)
         remaining = None if timeout is None else max(ends - time.monotonic(), 0.001)
         try:
             state = _check(channel, service, remaining, patient=True)
@@ -162,18 +162,12 @@ def _end(error: grpc.RpcError, where: Where, service: str) -> NoReturn:
     call: Any = error
     match _code(error):
         case grpc.StatusCode.UNAVAILABLE:
-            # "... last error: UNKNOWN: ipv4:127.0.0.1:50051: Failed to connect to remote host: Connection refused"
-            why = str(call.details()).rpartition(": ")[2].rstrip("]")
-            text, status = f"{where.address} cannot be reached: {why}. {_advice(where)}", EXIT_UNREACHABLE
+            text, status = where.unreachable(str(call.details())), EXIT_UNREACHABLE
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            text, status = f"{where.address} did not answer in time. {_advice(where)}", EXIT_UNREACHABLE
+            text, status = where.unreachable("no answer in time"), EXIT_UNREACHABLE
         case grpc.StatusCode.NOT_FOUND:
             text, status = f"The server has no service {service!r}; try --service palaver.live.", EXIT_WRONG_USE
         case code:
-            text, status = f"{where.address} answers no health checks ({code.name}: {call.details()}).", EXIT_NOT_SERVING
+            text, status = f"{where.address} is asked in vain ({code.name}: {call.details()}).", EXIT_NOT_SERVING
     click.echo(f"Error: {text}", err=True)
     raise click.exceptions.Exit(status)
-
-
-def _advice(where: Where) -> str:
-    return "Is `palaver serve` running there" + ("?" if where.is_encrypted else ", and without TLS? Else give --ca.")

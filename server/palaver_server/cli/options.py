@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,7 @@ def _option(setting: Setting) -> SettingOption:
 _METAVARS = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
-def _write(
-    formatter: click.HelpFormatter, context: click.Context, title: str, options: Iterable[click.Option]
-) -> None:
+def _write(formatter: click.HelpFormatter, context: click.Context, title: str, options: Iterable[click.Option]) -> None:
     records = [record for option in options if (record := option.get_help_record(context)) is not None]
     with formatter.section(title):
         formatter.write_dl(records)

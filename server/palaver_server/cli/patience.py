@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import click
-from palaver.v1 import model_pb2
-from palaver_client import Client, errors
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from palaver.v1 import model_pb2
+from palaver_client import Client, errors
 
 POLL_SECONDS = 0.5
 MAX_WAIT_SECONDS = 60.0

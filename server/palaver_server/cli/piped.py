@@ -24,10 +24,12 @@ def question_from(words: tuple[str, ...], name: str) -> str | None:
         words = ("-",)
     if words.count("-") > 1:
         raise click.UsageError(f"Only one `-` can stand in the {name}: there is one pipe.")
-    # What is piped stands on lines of its own, so that a text is not glued to the words about it.
-    text = " ".join(words) if "-" not in words else "\n\n".join(
-        part for part in (" ".join(words[: words.index("-")]), _pipe(name), " ".join(words[words.index("-") + 1 :])) if part
-    )
+    text = " ".join(words)
+    if "-" in words:
+        place = words.index("-")
+        parts = (" ".join(words[:place]), _pipe(name), " ".join(words[place + 1 :]))
+        # What is piped stands on lines of its own, so that a text is not glued to the words about it.
+        text = "\n\n".join(part for part in parts if part)
     if not text.strip():
         raise click.UsageError(f"The {name} is empty.")
     return text

@@ -33,7 +33,13 @@ def serve(context: click.Context, /, **parameters: Any) -> None:
             possibilities=[name for parameter in context.command.params for name in parameter.opts],
             ctx=context,
         )
-    from palaver_server.app import run  # noqa: PLC0415  # help must not import a server
-    from palaver_server.cli.start_view import start_view  # noqa: PLC0415
+    from palaver_server.cli.start_view import start_view  # noqa: PLC0415  # help must not import a server
 
-    sys.exit(run(settings, tuple(context.args), start_view()))
+    view = start_view(settings)
+    try:
+        from palaver_server.app import run  # noqa: PLC0415  # takes a second, which the view shows
+
+        code = run(settings, tuple(context.args), view)
+    finally:
+        view.close()
+    sys.exit(code)

@@ -11,7 +11,7 @@ import click
 from palaver_server.cli.options import SettingsCommand, given, settings_of
 from palaver_server.cli.setting import all_settings
 from palaver_server.cli.settings_table import settings_table
-from palaver_server.settings import Settings, settings_origins
+from palaver_server.settings import Settings, config_file, settings_origins
 
 
 @click.command(
@@ -66,7 +66,7 @@ def _show(resolved: Settings, origins: dict[str, str]) -> None:
         click.secho(("\n" if index else "") + title, underline=True)
         for setting, value in group:
             origin = origins[setting.name]
-            by = {"environment": setting.variable, "flag": setting.flag}.get(origin)
+            by = {"flag": setting.flag, "environment": setting.variable, "file": str(config_file())}.get(origin)
             told = f"{origin} {by}" if by else origin
             line = f"  {setting.name:<{name_width}}  {value:<{value_width}}  {told}"
             click.secho(line, dim=origin == "default", bold=origin != "default")

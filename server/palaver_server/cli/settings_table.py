@@ -17,9 +17,12 @@ environment, the environment over the file. The key of the file is the flag with
 `~/.config/palaver/palaver.toml`, or what `--config` or `PALAVER_CONFIG` names.
 
 `palaver settings` shows the values in force and where each comes from. A value out of its range, an unknown key or an
-unknown `PALAVER_` variable ends the start with exit code 2. `PALAVER_ADDRESS`, `PALAVER_API_KEY` and `PALAVER_CA` belong
-to the clients, and the server leaves them alone.
+unknown `PALAVER_` variable ends the start with exit code 2. `PALAVER_ADDRESS`, `PALAVER_API_KEY` and `PALAVER_CA` are
+the clients', and the server leaves them alone.
 """
+
+
+_COLUMNS = "| setting | meaning | takes | default | environment |\n|---|---|---|---|---|"
 
 
 def settings_table() -> str:
@@ -27,7 +30,7 @@ def settings_table() -> str:
     parts = [_HEAD]
     for title, group in groupby(all_settings(), lambda setting: setting.group):
         rows = "\n".join(map(_row, group))
-        parts.append(f"## {title}\n\n| setting | meaning | takes | default | environment |\n|---|---|---|---|---|\n{rows}\n")
+        parts.append(f"## {title}\n\n{_COLUMNS}\n{rows}\n")
     return "\n".join(parts)
 
 

@@ -6,12 +6,43 @@ All of it goes to standard error, beside the log.
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import structlog
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from palaver_server.core.model import LoadPhase, LoadProgress
+from palaver_server.settings import Settings
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+log = structlog.get_logger("palaver.app")
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a client has to show and to check."""
+
+    has_certificate: bool
+    wants_certificate: bool
+
+    @property
+    def flags(self) -> tuple[str, str]:
+        """Flags of `palaver chat` and of grpcurl."""
+        if not self.has_certificate:
+            return "", "-plaintext"
+        ours, theirs = " --ca CA.pem", "-cacert CA.pem"
+        if self.wants_certificate:
+            ours, theirs = (
+                f"{ours} --client-cert CERT.pem --client-key KEY.pem",
+                f"{theirs} -cert CERT.pem -key KEY.pem",
+            )
+        return ours, theirs
 
 
 class StartView(Protocol):
@@ -31,10 +62,11 @@ class StartView(Protocol):
 
 
 class TerminalView:
-    """A bar with the phase in words and the time that has passed."""
+    """A bar with the phase in words and the time that has passed. Log lines go above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, security: Security) -> None:
         self._console = console
+        self._security = security
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -45,10 +77,11 @@ class TerminalView:
         )
         self._task: TaskID = self._progress.add_task("starting", total=1.0)
         self._progress.start()
+        self._is_ready = False
 
     def listening(self, address: str) -> None:
-        """Show where, beside the bar."""
-        self._console.print(f"Listening on [bold]{address}[/]; the model is loading")
+        """Show where, above the bar."""
+        self._console.print(f"Listening on [bold]{escape(address)}[/]; the model is loading", highlight=False)
 
     def progress(self, progress: LoadProgress) -> None:
         """Move the bar."""
@@ -57,26 +90,35 @@ class TerminalView:
     def ready(self, address: str, model_id: str, seconds: float) -> None:
         """Say where, what, how long it took, and what to type next."""
         self.close()
-        self._console.print(f"[bold green]Ready[/] after {seconds:.1f} s: [bold]{model_id}[/] at [bold]{address}[/]")
+        self._is_ready = True
+        what = f"[bold]{escape(model_id)}[/] at [bold]{escape(address)}[/]"
+        self._console.print(f"[bold green]Ready[/] after {seconds:.1f} s: {what}", highlight=False)
         self._console.print("Try it in a second terminal:", style="dim")
-        for command in commands_to_paste(address):
+        for command in commands_to_paste(address, self._security):
             self._console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
-        self._console.print("Ctrl-C ends the server.", style="dim")
+        self._console.print("Ctrl-C ends the server.\n", style="dim")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away; once it was ready, say that the end has begun."""
         self._progress.stop()
+        if self._is_ready:
+            self._is_ready = False
+            self._console.print("\nStopping; answers under way may end first. Ctrl-C again ends at once.", style="dim")
 
 
 class PlainView:
-    """One line a phase."""
+    """For a pipe or a file: one line a phase, and the two great events for programs that read the log as well."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, security: Security) -> None:
         self._console = console
+        self._security = security
         self._phase: LoadPhase | None = None
 
     def listening(self, address: str) -> None:
         """Say where."""
+        from palaver_server.app.lifecycle import seconds_since_process_start  # noqa: PLC0415  # the bar precedes it
+
+        log.info("listening", address=address, seconds=round(seconds_since_process_start(), 2))
         self._say(f"Listening on {address}; the model is loading")
 
     def progress(self, progress: LoadProgress) -> None:
@@ -87,9 +129,10 @@ class PlainView:
 
     def ready(self, address: str, model_id: str, seconds: float) -> None:
         """Say where, what, how long it took, and what to type next."""
+        log.info("ready", model=model_id, address=address, seconds=round(seconds, 2))
         self._say(f"Ready after {seconds:.1f} s: {model_id} at {address}")
         self._say("Try it in a second terminal:")
-        for command in commands_to_paste(address):
+        for command in commands_to_paste(address, self._security):
             self._say(f"  {command}")
 
     def close(self) -> None:
@@ -99,25 +142,36 @@ class PlainView:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def start_view() -> StartView:
-    """The view that fits where standard error goes."""
+def start_view(settings: Settings) -> StartView:
+    """The view that fits where standard error goes, and what the log there looks like."""
+    security = Security(settings.tls_cert is not None, settings.tls_client_ca is not None)
     console = Console(stderr=True)
-    return TerminalView(console) if console.is_terminal else PlainView(console)
+    if console.is_terminal and settings.log_format != "json":
+        return TerminalView(console, security)
+    return PlainView(console, security)
 
 
-def commands_to_paste(address: str) -> list[str]:
-    """Commands that work as they stand, in the checkout, while the server runs."""
+def commands_to_paste(address: str, security: Security) -> list[str]:
+    """Commands that work as they stand while the server runs; the names of files that clients need are in capitals."""
     question = "What is the capital of France?"
     body = '{"messages": [{"role": "ROLE_USER", "content": [{"text": "' + question + '"}]}]}'
-    palaver = ".venv/bin/palaver chat"
-    if address != "127.0.0.1:50051":
-        palaver += f" --address {shlex.quote(address)}"
+    where = "" if address == DEFAULT_ADDRESS else f" --address {shlex.quote(address)}"
     target = f"-unix {shlex.quote(address.removeprefix('unix:'))}" if address.startswith("unix:") else address
+    ours, theirs = security.flags
     return [
-        f"{palaver} {shlex.quote(question)}",
-        f"grpcurl -plaintext {target} list",
-        f"grpcurl -plaintext -d {shlex.quote(body)} {target} palaver.v1.ChatService/Chat",
+        f"{_program()} chat{where}{ours} {shlex.quote(question)}",
+        f"grpcurl {theirs} {target} list",
+        f"grpcurl {theirs} -d {shlex.quote(body)} {target} palaver.v1.ChatService/Chat",
     ]
+
+
+def _program() -> str:
+    """The program as a shell finds it from here."""
+    called = Path(sys.argv[0])
+    if called.name != "palaver":
+        return f"{shlex.quote(sys.executable)} -m palaver_server"
+    found = shutil.which("palaver")
+    return "palaver" if found and Path(found) == called.absolute() else shlex.quote(str(called))
 
 
 def _described(progress: LoadProgress) -> str:

@@ -24,7 +24,7 @@ def typed_history(*, is_kept: bool) -> History:
     try:
         path = load_settings().state_dir.expanduser() / "chat_history"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        path.touch(0o600)
         path.chmod(0o600)  # it may be older than this rule
         _shorten(path)
     except (OSError, SettingsError) as error:
@@ -41,6 +41,6 @@ def _shorten(path: Path) -> None:
     data = path.read_bytes()
     kept = data[data.find(b"\n\n# ", len(data) // 2) + 1 :]
     new = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(kept)
+    new.touch(0o600)
+    new.write_bytes(kept)
     new.replace(path)

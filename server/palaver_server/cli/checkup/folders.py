@@ -17,7 +17,7 @@ LONGEST_TEMPORARY_NAME = len("/palaver-xxxxxxxx/") + 36
 """The engine's folder and, in it, a socket that vLLM names by a UUID."""
 
 
-def state_folder(settings: Settings) -> Finding:
+def state_folder(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
     """The folder with keys and sockets: ours, and closed to others."""
     folder = settings.state_dir.expanduser().absolute()
     remedy = "give another with --state-dir"
@@ -49,7 +49,9 @@ def temporary_folder(_settings: Settings) -> Finding:
         return ok(f"{folder} is writable.")
     if os.access("/tmp", os.W_OK | os.X_OK):  # noqa: S108  # where the engine's folder is made instead
         return ok(f"{folder} is too long for sockets ({length} bytes); they go to /tmp.")
-    return problem(f"{folder} is too long for sockets ({length} bytes), and /tmp is not writable.", "set TMPDIR shorter")
+    return problem(
+        f"{folder} is too long for sockets ({length} bytes), and /tmp is not writable.", "set TMPDIR shorter"
+    )
 
 
 def parent_of_socket(path: Path) -> Finding | None:

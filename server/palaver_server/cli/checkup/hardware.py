@@ -68,11 +68,13 @@ def memory(settings: Settings) -> Finding:
     return ok(f"{told}; about {_gib(weights + PROCESS_BYTES)} are needed.")
 
 
-def gpus(settings: Settings) -> Finding:
+def gpus(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
     """GPUs, their driver, and room in them for the model."""
     found = find_gpus()
     if found.trouble:
-        return problem(f"A GPU is here, and its driver does not answer: {found.trouble}.", "run nvidia-smi; reload the driver")
+        return problem(
+            f"A GPU is here, and its driver does not answer: {found.trouble}.", "run nvidia-smi; reload the driver"
+        )
     if not found.devices:
         return ok("No GPU; models run on the CPU.")
     told = _names(found)

@@ -27,7 +27,8 @@ def open_files(settings: Settings) -> Finding:
     needed = settings.max_connections + OWN_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return ok(f"{'Unlimited' if soft == resource.RLIM_INFINITY else f'{soft:,}'} open files are allowed.")
-    remedy = f"ulimit -n {needed}" if hard == resource.RLIM_INFINITY or hard >= needed else "raise LimitNOFILE or nofile"
+    is_ours_to_raise = hard == resource.RLIM_INFINITY or hard >= needed
+    remedy = f"ulimit -n {needed}" if is_ours_to_raise else "raise LimitNOFILE or nofile"
     text = f"{soft:,} open files are allowed, and {settings.max_connections:,} connections need {needed:,}."
     if soft < OWN_FILES:
         return problem(text, remedy)
@@ -50,7 +51,7 @@ def shared_memory(settings: Settings) -> Finding:
     if not folder.is_dir():
         return warning("There is no /dev/shm.", "mount a tmpfs there")
     size = shutil.disk_usage(folder).total
-    told = f"/dev/shm has {size / 2**20:,.0f} MiB"
+    told = f"{folder} has {size / 2**20:,.0f} MiB"
     if settings.engine == "vllm" and size < MIN_SHARED_BYTES and len(find_gpus().devices) > 1:
         return warning(f"{told}, which is little for several GPUs.", "run the container with --shm-size 8g")
     return ok(f"{told}.")
@@ -62,5 +63,7 @@ def other_servers(_settings: Settings) -> Finding:
     # The name that vLLM gives its processes, cut by the kernel at 15 bytes.
     engines = sum(name.startswith("VLLM::") for name in names)
     if engines:
-        return warning(f"{engines} processes of vLLM engines run already.", "end what is not meant to run: pgrep -a VLLM::")
+        return warning(
+            f"{engines} processes of vLLM engines run already.", "end what is not meant to run: pgrep -a VLLM::"
+        )
     return ok("No other vLLM engine runs.")

@@ -14,7 +14,7 @@ from palaver_server.models.store import SPARE_BYTES, ModelStore, State
 from palaver_server.settings import Settings
 
 
-def model(settings: Settings) -> Finding:
+def model(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
     """Whether the model is here and whole, or can be had."""
     if settings.engine != "vllm":
         return ok(f"Not needed: the engine is {settings.engine}.")
@@ -55,7 +55,9 @@ def disk(settings: Settings) -> Finding:
             f"{_mb(free)} free on the disk of {folder}, and {_mb(needed)} are still to be fetched.",
             "free some, or " + ("set HF_HOME to a larger disk" if is_hub else "give a folder with --cache-dir"),
         )
-    return ok(f"{_mb(free)} free on the disk of {folder}" + (f"; {_mb(needed)} are still to be fetched." if needed else "."))
+    return ok(
+        f"{_mb(free)} free on the disk of {folder}" + (f"; {_mb(needed)} are still to be fetched." if needed else ".")
+    )
 
 
 def weight_bytes(settings: Settings) -> int | None:
@@ -90,8 +92,8 @@ def _store(settings: Settings) -> ModelStore:
 
 def _hub_cache() -> Path:
     """Where the model hub's own downloader keeps its files (huggingface_hub, environment variables)."""
-    home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE") or os.path.join(home, "hub")).expanduser()
+    home = Path(os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"))
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
 
 
 def _existing(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from pathlib import Path
@@ -54,7 +55,9 @@ def _address_finding(flag: str, address: str) -> Finding | None:
     if not port.isdigit():
         return problem(f"{flag} {address} has no port.", "write HOST:PORT or unix:/path")
     try:
-        found = socket.getaddrinfo(host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(
+            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
     except (OSError, OverflowError) as error:
         return problem(f"{flag} {address} is no address of this machine ({error}).", f"give another with {flag}")
     for family, kind, protocol, _, place in found:
@@ -66,7 +69,9 @@ def _address_finding(flag: str, address: str) -> Finding | None:
                 trial.bind(place)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                return problem(f"{flag} {address} is taken{_by_whom(int(port))}.", f"end that, or give another with {flag}")
+                return problem(
+                    f"{flag} {address} is taken{_by_whom(int(port))}.", f"end that, or give another with {flag}"
+                )
             if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT} and len(found) > 1:
                 continue
             return problem(f"{flag} {address} cannot be listened on: {error.strerror}.", f"give another with {flag}")
@@ -75,10 +80,8 @@ def _address_finding(flag: str, address: str) -> Finding | None:
 
 def _by_whom(port: int) -> str:
     """The process that listens there, where this user may know."""
-    try:
+    with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
                 return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    except psutil.Error:
-        pass
     return ""

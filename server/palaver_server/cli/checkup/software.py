@@ -49,7 +49,7 @@ def packages(_settings: Settings) -> Finding:
     return ok(f"palaver {metadata.version('palaver')} and the packages that it needs fit together.")
 
 
-def vllm(settings: Settings) -> Finding:
+def vllm(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
     """The engine, and whether it was built for this machine."""
     if settings.engine != "vllm":
         return ok(f"Not needed: the engine is {settings.engine}.")
@@ -79,7 +79,8 @@ def compiler(settings: Settings) -> Finding:
     """What vLLM compiles kernels with when it starts on a GPU (Triton and torch.compile)."""
     if settings.engine != "vllm" or vllm_flavour() != "gpu":
         return ok("Not needed: nothing is compiled at the start.")
-    found = next((path for name in (os.environ.get("CC"), "gcc", "clang") if name and (path := shutil.which(name))), None)
+    names = (os.environ.get("CC"), "gcc", "clang")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
     if found is None:
         return warning("No C compiler: vLLM cannot compile kernels.", "install gcc, or pass --enforce-eager (slower)")
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():

@@ -1,0 +1,67 @@
+"""The client is small to install and small to import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import palaver_client
+
+PROGRAM = """
+    import sys
+    # What grpc imports if it is there, and what a server needs: as if they were not installed.
+    for name in ("grpc_tools", "grpc_health", "grpc_reflection", "protovalidate", "palaver_server"):
+        sys.modules[name] = None
+    before = set(sys.modules)
+    import palaver_client
+    added = {name.partition(".")[0] for name in set(sys.modules) - before}
+    print(*sorted(added - sys.stdlib_module_names))
+"""
+
+
+def test_nothing_is_imported_beyond_what_the_package_depends_on():
+    child = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(PROGRAM)], check=True, capture_output=True, text=True
+    )
+    imported = {name for name in child.stdout.split() if "cython" not in name}
+    # The four dependencies, with what grpcio itself depends on; buf and palaver are the generated code.
+    assert imported == {"buf", "google", "grpc", "grpc_status", "palaver", "palaver_client", "typing_extensions"}
+    assert child.stderr == ""
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in palaver_client.__all__:
+        value = getattr(palaver_client, name)
+        if isinstance(value, type) or name == "errors":
+            assert value.__doc__, name
+    for value in vars(palaver_client.errors).values():
+        if isinstance(value, type) and issubclass(value, palaver_client.errors.PalaverClientError):
+            assert value.__doc__, value
+
+
+def test_leaving_everything_open_ends_without_a_word(fake, act):
+    fake.will(act(words=("one",), hangs=True))
+    program = f"""
+        import asyncio
+        from palaver_client import AsyncClient, Client
+
+        async def main():
+            client = AsyncClient({fake.address!r})
+            stream = client.stream("x")
+            print(await anext(stream))
+            return client, stream
+
+        kept = asyncio.run(main())
+        client = Client({fake.address!r})
+        print(client.chat("two"))
+        print(next(client.stream("three")))
+    """
+    child = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (child.returncode, child.stdout, child.stderr) == (0, "one\ntwo\nthree\n", "")
