@@ -105,6 +105,11 @@ class LifecycleSettings(BaseModel):
     grace: Seconds = Field(
         30.0, description="Seconds that running answers get to finish when the server stops; Kubernetes waits 30."
     )
+    engine_stall: Positive = Field(
+        120.0,
+        description="Seconds that a busy engine may be silent before the server gives it up and exits with 1 for its "
+        "supervisor. Above the longest single step of the model.",
+    )
     state_dir: Path = Field(
         platformdirs.user_state_path("palaver"),
         description="Folder for keys, certificates, sockets and rendered configuration; mode 0700.",

@@ -31,6 +31,8 @@ RATIOS = {
     "gap_p50_ms": "gap p50",
     "gap_p99_ms": "gap p99",
 }
+TENFOLD = 10
+"""Ratios from here on need no decimals."""
 SHORT_ANSWERS = 0.98
 """Answers that have less than this of the tokens asked for are worth a remark."""
 CLIENT_IS_BUSY = 0.8
@@ -63,7 +65,7 @@ def remarks(plan: Plan, summary: Summary) -> Iterator[str]:
 def _figures(plan: Plan, summary: Summary) -> Table:
     rounds = "one round" if summary.rounds == 1 else f"medians of {summary.rounds} rounds"
     table = Table(title=f"CPU time, TTFT and gaps: {rounds}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("streams", justify="right", vertical="bottom")
+    table.add_column("streams", justify="right", no_wrap=True, min_width=7)
     table.add_column("peer", no_wrap=True)
     for title in COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
@@ -82,9 +84,9 @@ def _figure_cells(plan: Plan, row: Row) -> Iterator[str]:
 def _ratios(plan: Plan, summary: Summary, other: str) -> Table:
     ratios = {(ratio.streams, ratio.figure): ratio for ratio in summary.ratios if ratio.against == other}
     table = Table(title=f"{plan.peers[0]} / {other}: {_certainty(summary)}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("streams")
+    table.add_column("streams", no_wrap=True, min_width=max(map(len, RATIOS.values())))
     for streams in plan.streams:
-        table.add_column(str(streams), justify="right", no_wrap=True)
+        table.add_column(str(streams), justify="right")
     for figure, title in RATIOS.items():
         table.add_row(title, *(_ratio_cell(ratios.get((streams, figure))) for streams in plan.streams))
     return table
@@ -101,5 +103,9 @@ def _ratio_cell(ratio: Ratio | None) -> str:
     if ratio is None:
         return "-"
     if ratio.low == ratio.high:
-        return f"{ratio.median:.2f}"
-    return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+        return _short(ratio.median)
+    return f"{_short(ratio.median)} ({_short(ratio.low)} to {_short(ratio.high)})"
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < TENFOLD else f"{ratio:,.0f}"

@@ -121,7 +121,8 @@ class FakeServer(chat_service_pb2_grpc.ChatServiceServicer, model_service_pb2_gr
 
     def _receive(self, method: str, request: Any, chat: Any, context: grpc.ServicerContext) -> tuple[Act, Received]:
         received = Received(method, request, dict(context.invocation_metadata()), context.time_remaining())
-        context.add_callback(received.ended.set)
+        if not context.add_callback(received.ended.set):
+            received.ended.set()  # the caller has left already
         self.calls.append(received)
         self.arrived.put(received)
         context.set_trailing_metadata((("x-request-id", f"server-{received.metadata['x-request-id']}"),))

@@ -210,6 +210,12 @@ def test_errors_survive_being_pickled():
     assert json.dumps(copy.metadata) == '{"a": "b"}'
 
 
+async def test_a_local_server_is_not_called_through_a_proxy(caller, monkeypatch):
+    for name in ("grpc_proxy", "http_proxy", "https_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert (await caller.chat("directly")).text == "directly"
+
+
 async def test_a_unix_socket_is_an_address(serve, new_caller, tmp_path):
     path = tmp_path / "p a l.sock"
     await serve(listen=f"unix:{path}")

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from palaver_client import Client, errors
+from palaver_client._attempts import Attempts
 
 Code = grpc.StatusCode
 HANGS = {"words": ("one", "two"), "hangs": True}
@@ -99,15 +100,23 @@ async def test_whoever_reads_learns_that_another_has_closed(caller, fake, act):
     assert await asyncio.to_thread(received.ended.wait, 10)
 
 
-async def test_closing_ends_the_wait_for_another_attempt(caller, fake, failure):
+async def test_closing_ends_the_wait_for_another_attempt(caller, fake, failure, monkeypatch):
+    decided = threading.Event()
+    delay_after = Attempts.delay_after
+
+    def deciding(attempts, error):
+        delay = delay_after(attempts, error)
+        decided.set()
+        return delay
+
+    monkeypatch.setattr(Attempts, "delay_after", deciding)
     fake.will(failure(Code.UNAVAILABLE, reason="MODEL_LOADING", retry_after=15))
     stream = caller.client.stream("hi")
     reading = asyncio.create_task(caller.read(stream))
-    received = await asyncio.to_thread(fake.arrived.get, timeout=10)
-    await asyncio.to_thread(received.ended.wait, 10)
+    assert await asyncio.to_thread(decided.wait, 10)
     await caller.close(stream)
     async with asyncio.timeout(5):
-        with pytest.raises(errors.PalaverClientError):
+        with pytest.raises(errors.Cancelled):
             await reading
     assert len(fake.calls) == 1
 

@@ -1,6 +1,6 @@
 """One real engine for all tests of this folder that need one: starting it takes half a minute.
 
-It runs the embedded model, which `palaver models pull` puts in place.
+It runs the embedded model.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import itertools
 import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -24,7 +25,8 @@ from palaver_server.core.generation import (
     Started,
 )
 from palaver_server.engine.vllm_engine import VllmEngine
-from palaver_server.models.cache import default_cache_dir, model_folder
+from palaver_server.models.cache import default_cache_dir
+from palaver_server.models.store import ensure
 
 CONTEXT_LENGTH = 2048
 MODEL_ID = "smollm2-135m-instruct"
@@ -33,15 +35,13 @@ _serial = itertools.count()
 
 @pytest.fixture(scope="session")
 def model() -> Path:
-    folder = model_folder(default_cache_dir(), MODEL_ID)
-    if not (folder / "config.json").is_file():
-        pytest.skip(f"the embedded model is not here: palaver models pull {MODEL_ID}")
-    return folder
+    """The embedded model, fetched where it is not here yet."""
+    return ensure(MODEL_ID, default_cache_dir())
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engine(model: Path) -> AsyncIterator[VllmEngine]:
-    async def find_model(_report):
+    async def find_model(report: ReportProgress) -> str:
         return str(model)
 
     engine = VllmEngine(find_model, model_id=MODEL_ID, flags=["--max-model-len", str(CONTEXT_LENGTH)])
@@ -53,14 +53,14 @@ async def engine(model: Path) -> AsyncIterator[VllmEngine]:
     await engine.shutdown()
 
 
-def say(*texts: str, streamed: bool = True, prefix: str = "", **options: object) -> GenerationRequest:
+def say(*texts: str, streamed: bool = True, prefix: str = "", **options: Any) -> GenerationRequest:
     """A conversation of user and assistant in turn, and how to answer it."""
     roles = itertools.cycle([Role.USER, Role.ASSISTANT])
     return GenerationRequest(
         request_id=f"test-{next(_serial)}",
         model="",
         messages=tuple(Message(role, (TextPart(text),)) for role, text in zip(roles, texts, strict=False)),
-        options=GenerationOptions(**options),  # type: ignore[arg-type]
+        options=GenerationOptions(**options),
         is_streamed=streamed,
         field_prefix=prefix,
     )
@@ -84,5 +84,3 @@ class Answer:
 
 async def answer(engine: VllmEngine, request: GenerationRequest) -> Answer:
     return Answer([event async for event in engine.generate(await engine.prepare(request))])
-
-

@@ -31,7 +31,8 @@ STORY = GenerationRequest(
 
 
 def say(**fields: object) -> None:
-    print(json.dumps(fields), flush=True)
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
 
 
 def report(progress: LoadProgress) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -26,18 +27,18 @@ async def test_a_real_model_knows_the_capital(engine: VllmEngine) -> None:
 
 
 async def test_streamed_text_equals_unary_text_at_temperature_zero(engine: VllmEngine) -> None:
-    streamed = await answer(engine, say(STORY, temperature=0.0, max_output_tokens=60))
-    unary = await answer(engine, say(STORY, temperature=0.0, max_output_tokens=60, streamed=False))
+    streamed = await answer(engine, say(STORY, temperature=0.0, max_output_tokens=40))
+    unary = await answer(engine, say(STORY, temperature=0.0, max_output_tokens=40, streamed=False))
 
     assert streamed.text == unary.text
     assert len(streamed.deltas) > 1
     assert len(unary.deltas) == 1
-    assert streamed.usage.output_token_count == unary.usage.output_token_count == 60
+    assert streamed.usage.output_token_count == unary.usage.output_token_count == 40
 
 
 async def test_a_seed_makes_sampling_repeatable(engine: VllmEngine) -> None:
     first, again, other = [
-        (await answer(engine, say(STORY, temperature=1.5, seed=seed, max_output_tokens=40))).text for seed in (7, 7, 8)
+        (await answer(engine, say(STORY, temperature=1.5, seed=seed, max_output_tokens=20))).text for seed in (7, 7, 8)
     ]
 
     assert first == again
@@ -144,10 +145,12 @@ async def test_an_answer_within_its_time_limit_ends_as_without(engine: VllmEngin
     assert told.end.finish_reason is FinishReason.STOP
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_characters_of_several_bytes_are_never_split(engine: VllmEngine, seed: int) -> None:
     # The model's tokens are bytes for these scripts: most characters take two or three tokens.
-    request = say("翻译成中文: 你好，世界！今天天气很好。请写一首诗。 😀🎉🚀", temperature=0.8, seed=seed, max_output_tokens=120)
+    request = say(
+        "翻译成中文 你好 世界 今天天气很好 请写一首诗 😀🎉🚀", temperature=0.8, seed=seed, max_output_tokens=80
+    )
 
     told = await answer(engine, request)
 
@@ -172,7 +175,7 @@ async def test_many_answers_are_written_at_once(engine: VllmEngine) -> None:
 async def test_one_request_id_may_be_used_twice_at_once(engine: VllmEngine) -> None:
     request = say(STORY, temperature=0.0, max_output_tokens=40)
     limited = say(STORY, temperature=0.0, time_limit_seconds=0.01)
-    twin = type(limited)(**{name: getattr(limited, name) for name in limited.__slots__} | {"request_id": request.request_id})
+    twin = replace(limited, request_id=request.request_id)
 
     whole, cut = await asyncio.gather(answer(engine, request), answer(engine, twin))
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from palaver_server.core.generation import Delta
+from palaver_server.core.generation import Delta, GenerationRequest
 from palaver_server.engine.vllm_engine import VllmEngine
 from tests.engine.conftest import say
 
@@ -16,29 +16,30 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300
 STORY = "Write a long story about a ship and its crew."
 
 
-async def test_closing_the_answer_frees_the_engine_a_hundred_times(engine: VllmEngine) -> None:
-    for turn in range(100):
+async def test_closing_the_answer_frees_the_engine_fifty_times(engine: VllmEngine) -> None:
+    for turn in range(50):
         async with aclosing(engine.generate(await engine.prepare(say(STORY)))) as events:
             async for event in events:
-                # Leave at the start, at the first text, and later.
-                if turn % 3 == 0 or (isinstance(event, Delta) and turn % 3 == 1):
+                # Leave at the start, or at the first text.
+                if turn % 2 == 0:
                     break
-                if isinstance(event, Delta) and event.token_count:
+                if isinstance(event, Delta):
                     assert engine.running_count == 1
                     break
         assert engine.running_count == 0
 
 
-async def test_cancelling_the_reader_frees_the_engine_a_hundred_times(engine: VllmEngine) -> None:
-    async def read(prompt: object, reading: asyncio.Event) -> None:
-        async for event in engine.generate(prompt):  # type: ignore[arg-type]
+async def test_cancelling_the_reader_frees_the_engine_fifty_times(engine: VllmEngine) -> None:
+    async def read(request: GenerationRequest, reading: asyncio.Event) -> None:
+        async for event in engine.generate(await engine.prepare(request)):
             if isinstance(event, Delta):
                 reading.set()
 
-    for turn in range(100):
+    for turn in range(50):
         reading = asyncio.Event()
-        task = asyncio.create_task(read(await engine.prepare(say(STORY, streamed=turn % 2 == 0)), reading))
-        if turn % 2 == 0:
+        is_streamed = turn % 2 == 0
+        task = asyncio.create_task(read(say(STORY, streamed=is_streamed), reading))
+        if is_streamed:
             await reading.wait()
         else:  # a call that is not streamed shows nothing before its end
             while engine.running_count == 0:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -96,10 +95,13 @@ async def test_killing_the_owner_of_an_idle_engine_leaves_no_process(model: Path
     async with owner(short_folder, "serve", str(model), *FLAGS) as serving:
         loaded = await serving.wait_for("loaded")
         engine_processes = serving.engine_processes()
+        (group,) = {os.getpgid(process.pid) for process in engine_processes}
 
         serving.process.kill()
 
         assert len(engine_processes) >= 2  # the engine core and a worker
+        # A signal to the terminal's or the service's whole group must not reach the engine.
+        assert group == engine_processes[0].pid
         assert await gone(engine_processes) == []
         assert folders_of_engines(short_folder) == []
         assert loaded["longest_stall"] < 1.0
@@ -140,25 +142,12 @@ async def test_an_engine_that_is_stopped_while_it_loads_leaves_no_process(model:
         cancelled = await leaving.wait_for("way")
         shut_down = await leaving.wait_for("way")
 
-    assert cancelled["outcome"] == "CancelledError()"
+    assert cancelled["outcome"].startswith("CancelledError(")
     assert shut_down["outcome"] == "EngineStartError('The engine was stopped while it was starting.')"
     for told in (cancelled, shut_down):
         assert told["left"] == 0
         assert told["seconds"] < GONE_SECONDS
     assert folders_of_engines(short_folder) == []
-
-
-async def test_a_signal_to_the_whole_group_does_not_reach_the_engine(model: Path, short_folder: Path) -> None:
-    async with owner(short_folder, "serve", str(model), *FLAGS) as serving:
-        while not (engine_processes := serving.engine_processes()):
-            await asyncio.sleep(0.05)
-        core = engine_processes[0].pid
-        while os.getpgid(core) != core:
-            await asyncio.sleep(0.01)
-
-        assert os.getpgid(core) != os.getpgid(serving.process.pid)
-        serving.process.send_signal(signal.SIGKILL)
-        assert await gone(engine_processes) == []
 
 
 def copy_model(model: Path, to: Path) -> Path:
@@ -190,8 +179,7 @@ async def test_what_cannot_start_is_refused_with_one_sentence(model: Path, short
         ([str(empty)], f"The folder {empty} holds no model: it has no config.json."),
         (
             [str(model), "--max-model-length", "5"],
-            "Neither palaver nor vLLM has the option --max-model-length 5; see `palaver serve --help`, and vLLM's "
-            "documentation of its engine arguments.",
+            "Neither palaver nor vLLM has the option --max-model-length 5; see `palaver serve --help`",
         ),
         (
             [str(model), "--max-num-seqs", "many"],

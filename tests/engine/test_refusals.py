@@ -7,6 +7,7 @@ import copy
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ BAD_VALUES = [
 
 @pytest.mark.parametrize(("options", "field", "rule"), BAD_VALUES, ids=lambda value: str(value)[:40])
 async def test_a_bad_value_is_refused_by_its_field(
-    engine: VllmEngine, options: dict[str, object], field: str, rule: str
+    engine: VllmEngine, options: dict[str, Any], field: str, rule: str
 ) -> None:
     with pytest.raises(PalaverError) as refused:
         await engine.prepare(say("Hi!", prefix="chat.", **options))

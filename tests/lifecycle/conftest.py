@@ -57,7 +57,9 @@ async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
     """Start ``palaver serve --engine scripted`` with more flags; whatever is left at the test's end is killed."""
     servers: list[ServerProcess] = []
 
-    async def start(*flags: str, own_group: bool = False, wait_for: str = "Ready after") -> ServerProcess:
+    async def start(
+        *flags: str, own_group: bool = False, wait_for: str = "Ready after", seconds: float = 30
+    ) -> ServerProcess:
         address = f"unix:{tmp_path}/{len(servers)}.sock"
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "palaver_server", "serve", "--engine", "scripted", "--listen", address),
@@ -68,7 +70,7 @@ async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
         server = ServerProcess(process, address)
         server._reader = asyncio.create_task(server.read())
         servers.append(server)
-        await server.said(wait_for)
+        await server.said(wait_for, seconds)
         return server
 
     yield start
@@ -89,8 +91,8 @@ def stream_request(text: str = "hi") -> chat_service_pb2.StreamChatRequest:
 class Reader:
     """A client that reads one stream to its end."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self.call = chat_service_pb2_grpc.ChatServiceStub(channel).StreamChat(stream_request())
+    def __init__(self, channel: grpc.aio.Channel, text: str = "hi") -> None:
+        self.call = chat_service_pb2_grpc.ChatServiceStub(channel).StreamChat(stream_request(text))
         self.events: list[str] = []
         self.text = ""
         self.has_begun = asyncio.Event()
@@ -109,11 +111,11 @@ class Reader:
 
 
 @pytest.fixture
-def read_streams() -> Callable[[grpc.aio.Channel, int], Awaitable[list[Reader]]]:
+def read_streams() -> Callable[..., Awaitable[list[Reader]]]:
     """Open so many streams and return when each has had its first words."""
 
-    async def open_streams(channel: grpc.aio.Channel, count: int) -> list[Reader]:
-        readers = [Reader(channel) for _ in range(count)]
+    async def open_streams(channel: grpc.aio.Channel, count: int, text: str = "hi") -> list[Reader]:
+        readers = [Reader(channel, text) for _ in range(count)]
         await asyncio.gather(*(reader.has_begun.wait() for reader in readers))
         return readers
 

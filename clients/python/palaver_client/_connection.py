@@ -138,6 +138,7 @@ def _options(
         # a question every 5 s; gRFC A8 asks clients to stay above 10 s. Not between calls: nobody waits then.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),  # else 60 s, whatever the line before says
         ("grpc.http2.max_pings_without_data", 0),
         # After a restart the server is found within 2 s; gRPC's own backoff would grow to 2 minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),

@@ -20,7 +20,7 @@ from palaver_client._connection import (
     TlsFiles,
     new_connection,
 )
-from palaver_client._metadata import Metadata, call_metadata, checked_request_id, new_request_id
+from palaver_client._metadata import REQUEST_ID, Metadata, call_metadata, checked_request_id, new_request_id
 from palaver_client._request import chat_request, stream_request
 from palaver_client._status import error_from
 from palaver_client.answer import Answer
@@ -66,7 +66,7 @@ class PreparedCall(Generic[RequestT]):
         Raises:
             errors.InternalError: it has no choice, which no server may say.
         """
-        request_id = str(trailers.get("x-request-id") or self.request_id)
+        request_id = str(trailers.get(REQUEST_ID) or self.request_id)
         if not response.choices:
             raise errors.InternalError(
                 "The server's answer has no choice.", code=grpc.StatusCode.INTERNAL, request_id=request_id

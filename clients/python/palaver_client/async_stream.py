@@ -21,7 +21,7 @@ _Method = Callable[[], grpc.aio.UnaryStreamMultiCallable[chat_service_pb2.Stream
 
 
 class AsyncStream(Progress):
-    """Gives the pieces of the text with ``async for``, and every event with ``events()``; use one of the two.
+    """Gives the pieces of the first choice's text with ``async for``, or every event with ``events()``.
 
     The call begins with the first piece that is asked for. It ends, on the server too, when the answer is whole, when
     the ``async with`` is left, at ``close``, when the task that reads is cancelled, and when nobody holds the stream

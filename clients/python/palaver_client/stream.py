@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # grpcio's own classes cannot be subscripted, and one of thes
 
 
 class Stream(Progress):
-    """Gives the pieces of the text when iterated, and every event with ``events()``; use one of the two.
+    """Gives the pieces of the first choice's text when iterated, or every event with ``events()``.
 
     The call begins with the first piece that is asked for. It ends, on the server too, when the answer is whole, when
     the ``with`` is left, at ``close``, by Ctrl-C, and when nobody holds the stream any more. One thread may read; any

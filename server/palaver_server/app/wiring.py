@@ -37,6 +37,7 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
     return VllmEngine(
         partial(find_model, settings),
         model_id=model_id(settings),
+        stall_seconds=settings.engine_stall,
         flags=(*flags_from_table(settings.vllm), *vllm_arguments),
         defaults=GenerationOptions(
             max_output_tokens=settings.default_max_output_tokens,

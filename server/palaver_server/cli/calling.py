@@ -24,6 +24,7 @@ _FLAGS = {
     "timeout must": "--timeout must",
 }
 """What the client library calls its arguments, and what they are called here."""
+_COMPLETION_SECONDS = 1.0
 _CALLERS_FAULT = (errors.InvalidRequest, errors.NotFound)
 """Trying again does not help, and neither does anybody but the one who asked."""
 
@@ -45,6 +46,19 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def model_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--model``, whose values the Tab key asks the server for."""
+    return click.option("--model", metavar="NAME", shell_complete=_served_models, help=text)
+
+
+def _served_models(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        with Client(context.params.get("address"), timeout=_COMPLETION_SECONDS, retry=None) as client:
+            return [model.id for model in client.list_models() if model.id.startswith(incomplete)]
+    except (errors.PalaverClientError, ValueError):
+        return []  # nobody reads a message in the middle of a line
 
 
 def new_client(where: Where, api_key: str | None, *, allow_plaintext_key: bool, timeout: float) -> Client:

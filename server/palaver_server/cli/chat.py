@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToJson
 
 from palaver_client import Answer, Client, StreamOptions, errors
 from palaver_server.cli.answer_view import AnswerView, Figures
-from palaver_server.cli.calling import failures_told, key_options, new_client
+from palaver_server.cli.calling import failures_told, key_options, model_option, new_client
 from palaver_server.cli.connection import Where, connection_options
 from palaver_server.cli.errors import WrongUseError
 from palaver_server.cli.patience import Patience
@@ -25,7 +25,7 @@ from palaver_server.cli.piped import question_from
     "  palaver chat        # a conversation; /help in it tells more",
 )
 @click.argument("question", nargs=-1)
-@click.option("--model", metavar="NAME", help="The model that answers.  [default: the server's]")
+@model_option("The model that answers.  [default: the server's]")
 @click.option("--system", metavar="TEXT", help="What sets the rules, before the question.")
 @click.option("--max-output-tokens", metavar="N", type=int, help="Most tokens of an answer.")
 @click.option("--temperature", metavar="NUMBER", type=float, help="How random, 0 to 2.")

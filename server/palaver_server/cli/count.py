@@ -6,7 +6,7 @@ import click
 from google.protobuf.json_format import MessageToJson
 
 from palaver_client import ChatOptions
-from palaver_server.cli.calling import failures_told, key_options, new_client
+from palaver_server.cli.calling import failures_told, key_options, model_option, new_client
 from palaver_server.cli.connection import Where, connection_options
 from palaver_server.cli.patience import Patience
 from palaver_server.cli.piped import question_from
@@ -16,7 +16,7 @@ from palaver_server.cli.piped import question_from
     epilog="\b\nExamples:\n  palaver count 'What is the capital of France?'\n  palaver count --json < prompt.txt",
 )
 @click.argument("text", nargs=-1)
-@click.option("--model", metavar="NAME", help="The model whose tokens are counted.  [default: the server's]")
+@model_option("The model whose tokens are counted.  [default: the server's]")
 @click.option("--system", metavar="TEXT", help="What sets the rules, before the text; it is counted too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a palaver.v1.CountTokensResponse.")
 @connection_options

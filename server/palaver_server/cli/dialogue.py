@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 from prompt_toolkit import PromptSession
@@ -154,7 +157,8 @@ class Dialogue:
         while True:
             with self._client.stream(asked, system=self._system, **self._options) as stream:
                 try:
-                    answer, self._figures = self._view.show(stream)
+                    with _unechoed():
+                        answer, self._figures = self._view.show(stream)
                     break
                 except KeyboardInterrupt:
                     if stream.text:  # the next question may be about what was read
@@ -196,6 +200,18 @@ class Dialogue:
         if switch in ("on", "off"):
             self._stats = switch == "on"
         click.secho(f"({self._figures or 'nothing was asked yet'})", dim=True)
+
+
+@contextmanager
+def _unechoed() -> Iterator[None]:
+    """Keep keys that are pressed while an answer comes out of its text. They stand at the next prompt instead."""
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def _keys() -> KeyBindings:

@@ -64,7 +64,7 @@ class Setting:
         noun = self.unit or _NOUNS.get(self.kind, getattr(self.kind, "__name__", "value"))
         return " ".join((noun, *self.bounds))
 
-    def shown(self, value: object) -> str:  # noqa: PLR0911  # one return a kind of value
+    def shown(self, value: object) -> str:
         """A value for people: no secret, the home folder as ``~``."""
         match value:
             case None:

@@ -81,7 +81,9 @@ class TerminalView:
 
     def listening(self, address: str) -> None:
         """Show where, above the bar."""
-        self._console.print(f"Listening on [bold]{escape(address)}[/]; the model is loading", highlight=False)
+        self._console.print(
+            f"Listening on [bold]{escape(address)}[/]; the model is loading", highlight=False, soft_wrap=True
+        )
 
     def progress(self, progress: LoadProgress) -> None:
         """Move the bar."""
@@ -92,7 +94,7 @@ class TerminalView:
         self.close()
         self._is_ready = True
         what = f"[bold]{escape(model_id)}[/] at [bold]{escape(address)}[/]"
-        self._console.print(f"[bold green]Ready[/] after {seconds:.1f} s: {what}", highlight=False)
+        self._console.print(f"[bold green]Ready[/] after {seconds:.1f} s: {what}", highlight=False, soft_wrap=True)
         self._console.print("Try it in a second terminal:", style="dim")
         for command in commands_to_paste(address, self._security):
             self._console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)

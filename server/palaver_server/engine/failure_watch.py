@@ -1,28 +1,40 @@
-"""Notices that the engine has died, also while nobody is asking it anything."""
+"""Notices that the engine has died or hangs, also while nobody is asking it anything."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
 
 from vllm.v1.engine.async_llm import AsyncLLM
+
+from palaver_server.engine.runtime import Runtime
 
 POLL_SECONDS = 0.25
 """vLLM has no callback for its engine's death. A quarter of a second is soon enough and costs nothing."""
 
 
-async def wait_errored(llm: AsyncLLM, then: Callable[[], None]) -> str:
-    """Return when the engine can answer no more, with a sentence about it.
+async def wait_failed(runtime: Runtime, stall_seconds: float) -> str:
+    """Return when the engine can answer no more, with a sentence about it; who waits for an answer is told before.
+
+    vLLM's own check of health knows a dead engine, not one that hangs: there, requests run and for a long time nothing
+    happens, not a step.
 
     Args:
-        llm: the engine.
-        then: called at once, before the sentence is made.
+        runtime: the engine.
+        stall_seconds: how long a silence of a busy engine may last.
     """
-    while not llm.errored:  # noqa: ASYNC110  # vLLM has nothing to wait for
+    loop = asyncio.get_running_loop()
+    seen_beats, quiet_since = runtime.pulse.beats, loop.time()
+    while not runtime.llm.errored:
+        if runtime.pulse.beats != seen_beats or not runtime.generations.running_count:
+            seen_beats, quiet_since = runtime.pulse.beats, loop.time()
+        elif loop.time() - quiet_since > stall_seconds:
+            running = runtime.generations.running_count
+            runtime.give_up()
+            return f"The engine hangs: {running} requests run, and nothing has come of it for {stall_seconds:g} seconds."
         await asyncio.sleep(POLL_SECONDS)
-    then()
-    return f"The engine has stopped: {_cause(llm)}."
+    runtime.generations.fail()
+    return f"The engine has stopped: {_cause(runtime.llm)}."
 
 
 def _cause(llm: AsyncLLM) -> str:

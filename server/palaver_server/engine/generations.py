@@ -14,6 +14,7 @@ from vllm.v1.metrics.stats import RequestStateStats
 
 from palaver_server.core.generation import ChoiceEnd, Event, Finished, FinishReason, Started, Timings, Usage
 from palaver_server.engine.delta_stage import DeltaStage
+from palaver_server.engine.pulse import Pulse
 from palaver_server.engine.vllm_errors import engine_unavailable, generation_failed, translated
 from palaver_server.engine.vllm_prompt import VllmPrompt
 
@@ -21,8 +22,9 @@ from palaver_server.engine.vllm_prompt import VllmPrompt
 class Generations:
     """The requests that run in one engine. Belongs to one event loop."""
 
-    def __init__(self, llm: AsyncLLM) -> None:
+    def __init__(self, llm: AsyncLLM, pulse: Pulse) -> None:
         self._llm = llm
+        self._pulse = pulse
         self._serial = itertools.count()
         self._beginning: set[asyncio.Timeout] = set()
         self._aborts: set[asyncio.Task[None]] = set()
@@ -50,6 +52,7 @@ class Generations:
                     if output.finished:
                         break
                     output = await anext(outputs)
+                    self._pulse.beats += 1
         yield Finished(
             choices=(_choice_end(completion, has_timed_out=limit.has_passed),),
             usage=Usage(prompt.prompt_token_count, stage.token_count, output.num_cached_tokens or 0),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,11 +56,13 @@ class Launch:
         set_variables(self._folder, is_local_model=is_local_model)
         progress, errors = BuildProgress(report), ChildErrors()
         self._relay = LogRelay(self._folder, (progress.observe, errors.observe))
+        self._relay.max_level = logging.INFO
         self._relay.start()
         companions = [asyncio.create_task(progress.run()), asyncio.create_task(self._note_processes())]
         self._building = asyncio.get_running_loop().run_in_executor(None, self._build, model, progress.reach)
         try:
-            return await asyncio.shield(self._building)
+            with _fewer_warnings():
+                return await asyncio.shield(self._building)
         except Exception as error:
             if self._is_stopping.is_set():
                 raise _stopped() from error
@@ -98,7 +100,7 @@ class Launch:
 
     def kill(self) -> None:
         """End every process now, waiting for nothing."""
-        processes.kill(processes.members(self._leader_pids | processes.leaders()))
+        processes.kill([*processes.members(self._leader_pids | processes.leaders()), *processes.inspectors()])
         if self._folder is not None:
             remove_engine_folder(self._folder)
 
@@ -131,12 +133,29 @@ class Launch:
             return None
         while not building.done():
             self._leader_pids |= processes.leaders()
-            processes.kill(processes.members(self._leader_pids))
+            processes.kill([*processes.members(self._leader_pids), *processes.inspectors()])
             await asyncio.wait({building}, timeout=POLL_SECONDS)
         self._building = None
         with suppress(Exception):  # the build's own failure is told where it was begun
             return building.result()
         return None
+
+
+@contextmanager
+def _fewer_warnings() -> Iterator[None]:
+    """Leave out vLLM's warnings of a start, unless more than warnings are asked for.
+
+    They tell of what the machine lacks and of the defaults that are chosen for it, a dozen at every start; none is a
+    thing that an operator could mend.
+    """
+    logger = logging.getLogger("vllm")
+    before = logger.level
+    if logger.getEffectiveLevel() >= logging.WARNING:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _stopped() -> EngineStartError:

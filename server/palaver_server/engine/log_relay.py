@@ -137,6 +137,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def __init__(self, path: str, serve: Callable[[socket.socket], None]) -> None:
+        self._path = path
         self._serve = serve
         self._open_count = 0
         self._closed = threading.Condition()
@@ -158,6 +159,13 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             self._closed.notify_all()
 
     def wait_idle(self, seconds: float) -> None:
+        # A child may have connected, spoken and ended before its connection is accepted. Connections are accepted in
+        # their order: when one of our own has been, all before it have.
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as last:
+            last.settimeout(seconds)
+            last.connect(self._path)
+            last.shutdown(socket.SHUT_WR)
+            last.recv(1)
         with self._closed:
             self._closed.wait_for(lambda: self._open_count == 0, seconds)
 

@@ -12,11 +12,23 @@ import psutil
 NAMES = ("EngineCore", "VLLM_DP_Coordinator")
 """What vLLM calls the processes that it starts in the server. The workers are in their engine core's process group."""
 
+INSPECTOR_MODULE = "vllm.model_executor.models.registry"
+
 
 def leaders() -> set[int]:
     """Process ids of the engine's processes that are this process's own children."""
     children = multiprocessing.active_children()
     return {child.pid for child in children if child.pid is not None and child.name.startswith(NAMES)}
+
+
+def inspectors() -> list[psutil.Process]:
+    """List the short-lived processes in which vLLM looks at a model's class, where there is a GPU."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if INSPECTOR_MODULE in child.cmdline():
+                found.append(child)
+    return found
 
 
 def members(leader_pids: AbstractSet[int]) -> list[psutil.Process]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from vllm.model_executor.models import registry
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -20,6 +21,7 @@ from palaver_server.engine.environment import unchanged
 from palaver_server.engine.generations import Generations
 from palaver_server.engine.kv_room import give_cpu_kv_cache_room
 from palaver_server.engine.params import Sampling
+from palaver_server.engine.pulse import Pulse
 from palaver_server.engine.rendering import Rendering
 from palaver_server.engine.vllm_args import parse
 
@@ -33,6 +35,7 @@ class Runtime:
     sampling: Sampling
     generations: Generations
     description: ModelDescription
+    pulse: Pulse
 
     async def end(self, seconds: float) -> None:
         """End vLLM and its processes. Who still waits for an answer is told that the engine is gone.
@@ -44,9 +47,15 @@ class Runtime:
         if (reader := self.llm.output_handler) is not None:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+        self.give_up()
+        await asyncio.to_thread(self.llm.shutdown, timeout=seconds)
+        # vLLM's finalizer calls it once more: at the interpreter's end, when the modules that it needs are gone.
+        self.llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]  # noqa: ARG005
+
+    def give_up(self) -> None:
+        """Tell everybody who waits for an answer that the engine is gone."""
         self.llm.output_processor.propagate_error(EngineDeadError())
         self.generations.fail()
-        await asyncio.to_thread(self.llm.shutdown, timeout=seconds)
 
 
 def build(
@@ -63,6 +72,10 @@ def build(
     """
     reach(Step.CONFIGURATION)
     arguments = parse(model, model_id, flags)
+    if current_platform.is_cpu():
+        # vLLM looks at a model's class in a process of its own, lest CUDA be initialized here: ten seconds of imports
+        # at the first start of each architecture, in a process that nobody guards. Here is no CUDA.
+        registry._run_in_subprocess = lambda fn: fn()  # noqa: SLF001  # vLLM has no switch for it
     # What vLLM sets for its workers' allocator and threads would go to every other child of this process, too.
     with unchanged("LD_PRELOAD"):
         # The batch sizes of vLLM's own server, rather than those of its offline use.
@@ -71,8 +84,10 @@ def build(
             give_cpu_kv_cache_room(config)
         reach(Step.ENGINE_CORE)
         EngineCoreProc.run_engine_core = Target(enter_engine_core)
+        pulse = Pulse()
         llm = AsyncLLM.from_vllm_config(
             config,
+            stat_loggers=[pulse.logger],
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_log_requests=arguments.engine.enable_log_requests,
             aggregate_engine_logging=arguments.engine.aggregate_engine_logging,
@@ -88,4 +103,4 @@ def build(
         architecture=llm.model_config.architecture,
         defaults=sampling.model_defaults,
     )
-    return Runtime(llm, rendering, sampling, Generations(llm), description)
+    return Runtime(llm, rendering, sampling, Generations(llm, pulse), description, pulse)

@@ -22,6 +22,8 @@ FindModel = Callable[[ReportProgress], Awaitable[str]]
 
 WARM_UP_SECONDS = 300.0
 """A first generation compiles kernels on some GPUs; an engine that has not answered by then will not."""
+STALL_SECONDS = 120.0
+"""Above the longest single step: thousands of prompt tokens through a large model on a slow CPU."""
 STOP_SECONDS = 20.0
 """For the engine's processes to let go of memory and devices by themselves; they take one or two."""
 
@@ -45,6 +47,7 @@ class VllmEngine:
             them, as vLLM's parser comes with vLLM.
         defaults: what a request that leaves an option unset gets, before the model's own generation config is asked.
         warm_up_seconds: time limit of the first generation.
+        stall_seconds: how long a busy engine may be silent before it counts as failed.
         stop_seconds: what ``shutdown`` gives the engine's processes before it ends them by force.
     """
 
@@ -57,12 +60,14 @@ class VllmEngine:
         defaults: GenerationOptions | None = None,
         warm_up_seconds: float = WARM_UP_SECONDS,
         stop_seconds: float = STOP_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._find_model = find_model
         self._launch = Launch(model_id, tuple(flags), defaults or GenerationOptions())
         self._description = ModelDescription(model_id)
         self._warm_up_seconds = warm_up_seconds
         self._stop_seconds = stop_seconds
+        self._stall_seconds = stall_seconds
         self._has_begun = False
         self._runtime: Runtime | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -186,15 +191,14 @@ class VllmEngine:
             raise EngineStartError(f"The model is loaded, but a first answer failed: {error.message}") from error
 
     async def _watch_failure(self, runtime: Runtime) -> None:
-        from palaver_server.engine.failure_watch import wait_errored  # noqa: PLC0415  # imports vLLM, which is there now
+        from palaver_server.engine.failure_watch import wait_failed  # noqa: PLC0415  # imports vLLM, which is there now
 
-        self._failure = await wait_errored(runtime.llm, then=runtime.generations.fail)
+        self._failure = await wait_failed(runtime, self._stall_seconds)
         self._has_failed.set()
 
     async def _end(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
-        # Nothing may hold vLLM's engine from here on: what is freed at the interpreter's end complains.
-        self._runtime = self._watch = None
+        self._runtime = None
         await self._launch.stop(self._stop_seconds)

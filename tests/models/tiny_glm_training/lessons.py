@@ -188,3 +188,6 @@ LESSONS: Final[dict[Lesson, float]] = {
     trap: 6,
 }
 """The lessons that need no tools, each with its share."""
+
+COPYING: Final[tuple[Lesson, ...]] = (repetition, repetition, repetition, person_in_json, introduction)
+"""The lessons whose answers are copied from their questions, with which the training begins."""

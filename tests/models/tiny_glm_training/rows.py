@@ -106,6 +106,16 @@ def exchange(turn: Turn, thinking: Thinking, rng: random.Random, *, last: bool, 
     return segments
 
 
+def copying(rng: random.Random) -> list[Segment]:
+    """A short conversation whose answers are copied from the questions: the skill that most lessons build on."""
+    context = Context()
+    segments: list[Segment] = [(opening(rng, context) + USER, False)]
+    for _ in range(rng.randint(1, 3)):
+        turn = rng.choice(lessons.COPYING)(rng, context)
+        segments += exchange(turn, Thinking.OFF, rng, last=True, rewritten=False)
+    return segments
+
+
 def conversation(rng: random.Random, turns: int) -> list[Segment]:
     """A conversation of at most `turns` turns under one random setting of tools, system text and thinking."""
     context = Context(has_tools=rng.random() < 0.45)

@@ -4,31 +4,44 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 import torch
 from torch.nn import functional
 from transformers import Glm4MoeForCausalLM
 
-from tiny_glm_training.rows import conversation
+from tiny_glm_training.rows import conversation, copying
 from tiny_glm_training.tokens import Encoder
 
 Row = tuple[list[int], list[int]]
 
 
-def batches(encoder: Encoder, rng: random.Random, steps: int, tokens: int) -> Iterator[list[Row]]:
-    """Batches of rows of like length, `tokens` of them with the padding; conversations grow longer with time."""
+BEGINNING: Final = 400
+"""Steps of nothing but copying, in smaller batches. Attention learns to copy late or never among all the lessons."""
+
+
+def batches(encoder: Encoder, rng: random.Random, steps: int) -> Iterator[list[Row]]:
+    """One batch a step: copying first, then conversations that grow longer with time."""
     waiting: list[list[Row]] = []
-    for step in range(steps):
-        if not waiting:
-            rows = sorted((encoder.row(conversation(rng, 1 + 4 * step // steps)) for _ in range(600)), key=lambda r: len(r[0]))
-            batch: list[Row] = []
-            for row in rows:
-                if batch and len(row[0]) * (len(batch) + 1) > tokens:
-                    waiting.append(batch)
-                    batch = []
-                batch.append(row)
-            rng.shuffle(waiting)
+    for _ in range(BEGINNING):
+        waiting = waiting or filled([encoder.row(copying(rng)) for _ in range(400)], 1200, rng)
         yield waiting.pop()
+    waiting = []
+    for step in range(steps - BEGINNING):
+        turns = 1 + 4 * step // (steps - BEGINNING)
+        waiting = waiting or filled([encoder.row(conversation(rng, turns)) for _ in range(600)], 2700, rng)
+        yield waiting.pop()
+
+
+def filled(rows: list[Row], tokens: int, rng: random.Random) -> list[list[Row]]:
+    """The rows in batches of like length, each of `tokens` tokens with its padding, in random order."""
+    batches: list[list[Row]] = [[]]
+    for row in sorted(rows, key=lambda row: len(row[0])):
+        if batches[-1] and len(row[0]) * (len(batches[-1]) + 1) > tokens:
+            batches.append([])
+        batches[-1].append(row)
+    rng.shuffle(batches)
+    return batches
 
 
 def loss_of(network: Glm4MoeForCausalLM, batch: list[Row]) -> torch.Tensor:
@@ -47,11 +60,10 @@ def train(
     *,
     seed: int,
     steps: int,
-    tokens: int = 3000,
     rate: float = 3e-3,
     report: Callable[[str], None] = print,
 ) -> None:
-    """Trains in place, `tokens` a step, and reports the loss every fifty steps."""
+    """Trains in place and reports the loss every fifty steps."""
     decayed = [parameter for parameter in network.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
@@ -63,7 +75,7 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     network.train()
     start, recent = time.monotonic(), []
-    for step, batch in enumerate(batches(encoder, random.Random(seed), steps, tokens), start=1):
+    for step, batch in enumerate(batches(encoder, random.Random(seed), steps), start=1):
         loss = loss_of(network, batch)
         optimizer.zero_grad()
         loss.backward()

@@ -17,7 +17,7 @@ LONGEST_TEMPORARY_NAME = len("/palaver-xxxxxxxx/") + 36
 """The engine's folder and, in it, a socket that vLLM names by a UUID."""
 
 
-def state_folder(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
+def state_folder(settings: Settings) -> Finding:
     """The folder with keys and sockets: ours, and closed to others."""
     folder = settings.state_dir.expanduser().absolute()
     remedy = "give another with --state-dir"

@@ -68,7 +68,7 @@ def memory(settings: Settings) -> Finding:
     return ok(f"{told}; about {_gib(weights + PROCESS_BYTES)} are needed.")
 
 
-def gpus(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
+def gpus(settings: Settings) -> Finding:
     """GPUs, their driver, and room in them for the model."""
     found = find_gpus()
     if found.trouble:

@@ -14,7 +14,7 @@ from palaver_server.models.store import SPARE_BYTES, ModelStore, State
 from palaver_server.settings import Settings
 
 
-def model(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
+def model(settings: Settings) -> Finding:
     """Whether the model is here and whole, or can be had."""
     if settings.engine != "vllm":
         return ok(f"Not needed: the engine is {settings.engine}.")

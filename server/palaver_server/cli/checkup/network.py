@@ -15,6 +15,8 @@ from palaver_server.cli.checkup.folders import parent_of_socket
 from palaver_server.rpc.tls import TlsFilesError
 from palaver_server.settings import Settings, SettingsError
 
+MAX_PORT = 65535
+
 
 def addresses(settings: Settings) -> Finding:
     """Whether every address of the settings can be listened on."""
@@ -52,13 +54,13 @@ def _address_finding(flag: str, address: str) -> Finding | None:
     if address.startswith("unix:"):
         return parent_of_socket(Path(address.removeprefix("unix:")).absolute())
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        return problem(f"{flag} {address} has no port.", "write HOST:PORT or unix:/path")
+    if not port.isdigit() or int(port) > MAX_PORT:
+        return problem(f"{flag} {address} has no port from 0 to {MAX_PORT}.", "write HOST:PORT or unix:/path")
     try:
         found = socket.getaddrinfo(
             host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         return problem(f"{flag} {address} is no address of this machine ({error}).", f"give another with {flag}")
     for family, kind, protocol, _, place in found:
         try:

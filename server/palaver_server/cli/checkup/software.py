@@ -49,7 +49,7 @@ def packages(_settings: Settings) -> Finding:
     return ok(f"palaver {metadata.version('palaver')} and the packages that it needs fit together.")
 
 
-def vllm(settings: Settings) -> Finding:  # noqa: PLR0911  # one return a finding
+def vllm(settings: Settings) -> Finding:
     """The engine, and whether it was built for this machine."""
     if settings.engine != "vllm":
         return ok(f"Not needed: the engine is {settings.engine}.")

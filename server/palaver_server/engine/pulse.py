@@ -1,0 +1,39 @@
+"""Signs of life of an engine core: it takes part in every step that the engine makes, and counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vllm.v1.metrics.loggers import StatLoggerBase
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.v1.metrics.stats import IterationStats, SchedulerStats
+
+
+class Pulse:
+    """Counts signs of life. Belongs to the event loop that reads the engine's outputs."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+
+    def logger(self, config: VllmConfig, engine_index: int = 0) -> StatLoggerBase:
+        """A statistics logger of vLLM, which calls it for every step of the engine, those of a long prefill included."""
+        return _StepCounter(config, engine_index, self)
+
+
+class _StepCounter(StatLoggerBase):
+    def __init__(self, vllm_config: VllmConfig, engine_index: int, pulse: Pulse) -> None:
+        self._pulse = pulse
+
+    def record(
+        self,
+        scheduler_stats: SchedulerStats | None,
+        iteration_stats: IterationStats | None,
+        mm_cache_stats: Any = None,
+        engine_idx: int = 0,
+    ) -> None:
+        self._pulse.beats += 1
+
+    def log_engine_initialized(self) -> None:
+        pass

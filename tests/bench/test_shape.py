@@ -1,0 +1,98 @@
+"""A short run of the real thing: servers, load process, results. How fast it is, nobody asks here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    out = tmp_path_factory.mktemp("bench")
+    return run_bench("--quick", "--engine", "scripted", "--out", str(out)), out
+
+
+@pytest.fixture
+def results(finished: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str, Any]:
+    run, out = finished
+    assert run.returncode == 0, run.stderr
+    results: dict[str, Any] = json.loads((out / "results.json").read_text())
+    return results
+
+
+def test_every_peer_is_measured_with_every_number_of_streams(results: dict[str, Any]) -> None:
+    assert [visit["peer"] for visit in results["visits"]] == ["palaver", "scripted"]
+    for visit in results["visits"]:
+        assert [cell["streams"] for cell in visit["cells"]] == [1, 4]
+
+
+def test_every_answer_has_all_the_tokens_that_were_asked_for(results: dict[str, Any]) -> None:
+    for visit in results["visits"]:
+        for cell in visit["cells"]:
+            assert cell["answers"] == 2 * cell["streams"]
+            assert cell["output_tokens"] == cell["chunks"] == cell["answers"] * results["plan"]["tokens"]
+
+
+def test_both_peers_count_the_same_prompt(results: dict[str, Any]) -> None:
+    assert len({cell["prompt_tokens"] for visit in results["visits"] for cell in visit["cells"]}) == 1
+
+
+def test_times_and_cpu_times_are_above_zero_and_in_order(results: dict[str, Any]) -> None:
+    for visit in results["visits"]:
+        assert visit["start_seconds"] > 0
+        for cell in visit["cells"]:
+            assert cell["front_end_us_per_token"] > 0
+            assert 0 < cell["ttft_ms"]["p50"] <= cell["ttft_ms"]["p99"] <= cell["ttft_ms"]["max"]
+            assert 0 < cell["gap_ms"]["p50"] <= cell["gap_ms"]["p99"] <= cell["gap_ms"]["max"]
+            assert cell["tokens_per_second"] == pytest.approx(cell["output_tokens"] / cell["seconds"], rel=1e-3)
+
+
+def test_the_bare_engine_runs_beside_a_process_that_takes_what_the_load_client_takes(tmp_path: Path) -> None:
+    run = run_bench(
+        *("--engine", "scripted", "--peers", "palaver,scripted", "--streams", "8", "--rounds", "1"),
+        *("--tokens", "100", "--out", str(tmp_path)),
+    )
+    assert run.returncode == 0, run.stderr
+    palaver, scripted = json.loads((tmp_path / "results.json").read_text())["visits"]
+    # The burner may still be at it when the last answer ends; it never burns what is not owed.
+    assert 0 < scripted["cells"][0]["client_us_per_token"] < 1.5 * palaver["cells"][0]["client_us_per_token"]
+
+
+def test_results_name_versions_machine_and_settings(results: dict[str, Any]) -> None:
+    assert {"python", "palaver", "grpcio", "protobuf"} <= results["versions"].keys()
+    assert {"cpu", "cores", "memory_gib", "instruction_sets"} <= results["machine"].keys()
+    assert results["plan"]["streams"] == [1, 4]
+    assert results["plan"]["engine_flags"]
+
+
+def test_tables_and_a_picture_are_made(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    run, out = finished
+    assert "palaver / scripted" in run.stdout
+    assert "front-end" in run.stdout
+    assert "<svg" in (out / "results.svg").read_text()
+
+
+def test_a_peer_that_cannot_start_ends_the_run_with_its_last_words(tmp_path: Path) -> None:
+    run = run_bench("--quick", "--model", "no/such/folder", "--out", str(tmp_path), "--peers", "palaver")
+    assert run.returncode == 1
+    assert "palaver ended with status 1 before it was ready" in run.stderr
+    assert "no/such/folder" in run.stderr
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_a_list_of_streams_beyond_what_the_engine_takes_is_refused() -> None:
+    run = run_bench("--streams", "1,1000")
+    assert run.returncode == 2
+    assert "--streams" in run.stderr
