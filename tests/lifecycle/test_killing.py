@@ -92,20 +92,21 @@ async def test_a_death_of_the_idle_ends_every_process(who, start_engine):
 
 
 @pytest.mark.parametrize(
-    ("who", "sign"),
+    ("victim", "others"),
     [
-        ("server", "starting the workers"),
-        pytest.param("server", "importing vLLM", marks=pytest.mark.thorough),
-        pytest.param("core", "starting the workers", marks=pytest.mark.thorough),
-        pytest.param("worker", "loading the weights", marks=pytest.mark.thorough),
+        pytest.param(0, 0, id="the server, importing", marks=pytest.mark.thorough),
+        pytest.param(0, 2, id="the server, whose engine starts"),
+        pytest.param(-1, 2, id="the youngest process", marks=pytest.mark.thorough),
     ],
 )
-async def test_a_death_while_loading_ends_every_process(who, sign, start_engine):
-    server = await start_engine("--log-level", "debug", wait_for=sign)
-    family = server.processes()
-    victim_of(server, family, who).kill()
+async def test_a_death_while_loading_ends_every_process(victim, others, start_engine):
+    server = await start_engine(wait_for="starting the engine")
+    async with asyncio.timeout(60):
+        while len(family := server.processes()) < 1 + others:
+            await asyncio.sleep(0.05)
+    family[victim].kill()
     code = await asyncio.wait_for(server.process.wait(), 60)
-    assert code == (-signal.SIGKILL if who == "server" else 1)
+    assert code == (-signal.SIGKILL if victim == 0 else 1)
     await all_gone(family)
 
 

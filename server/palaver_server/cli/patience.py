@@ -72,7 +72,7 @@ class Patience:
         console = Console(stderr=True)
         if not console.is_terminal:
             click.echo(f"Waiting for {model.id}: it is being loaded.", err=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
+        columns = (SpinnerColumn(), BarColumn(bar_width=30), TimeElapsedColumn(), TextColumn("{task.description}"))
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("", total=1.0)
             while model.state == model_pb2.MODEL_STATE_LOADING:

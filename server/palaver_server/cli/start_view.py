@@ -69,9 +69,9 @@ class TerminalView:
         self._security = security
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             TimeElapsedColumn(),
+            TextColumn("{task.description}"),  # last, so that the bar stands still while the words change
             console=console,
             transient=True,
         )
@@ -177,4 +177,6 @@ def _program() -> str:
 
 
 def _described(progress: LoadProgress) -> str:
-    return f"{progress.phase.value}: {progress.detail}" if progress.detail else progress.phase.value
+    if progress.detail in ("", progress.phase.value):
+        return progress.phase.value
+    return f"{progress.phase.value}: {progress.detail}"
