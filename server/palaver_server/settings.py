@@ -49,8 +49,8 @@ class ListenSettings(BaseModel):
     )
     health_listen: str | None = Field(
         None,
-        description="A second address, plaintext, with grpc.health.v1 alone; for the kubelet, whose probe shows neither "
-        "key nor certificate. May be beyond loopback: it tells health and nothing else.",
+        description="A second address, plaintext, with grpc.health.v1 alone; for the kubelet, whose probe shows "
+        "neither key nor certificate. May be beyond loopback: it tells health and nothing else.",
     )
     tls_cert: Path | None = Field(
         None, description="PEM certificate chain of the API port. Without it the port is plaintext."

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.bench import plan as defaults
 from tests.bench import table
 from tests.bench.measured import Visit
-from tests.bench.peers import MODULES
+from tests.bench.peers import MODULES, peer_named
 from tests.bench.plan import MAX_STREAMS, ROOT, Plan
 from tests.bench.processes import BenchError
 from tests.bench.report import Report, write
@@ -24,7 +24,8 @@ from tests.bench.rounds import run_rounds
 
 BARE_ENGINE = {"vllm": "raw", "scripted": "scripted"}
 DEFAULT_OUT = ROOT / ".cache" / "bench"
-QUICK = {"streams": (1, 4), "rounds": 1, "tokens": 16, "min_answers": 1, "min_answers_per_stream": 2}
+QUICK_OPTIONS = {"streams": "1,4", "rounds": 1, "tokens": 16}
+QUICK_ANSWERS = {"min_answers": 1, "min_answers_per_stream": 2}
 PAPER_WIDTH = 110
 """Columns of a table that goes into a file."""
 EXIT_FAILED = 1
@@ -43,9 +44,17 @@ class _Listed(click.ParamType[tuple[Any, ...]]):
         return tuple(self._each.convert(part.strip(), param, ctx) for part in str(value).split(","))
 
 
+def _be_quick(context: click.Context, _: click.Parameter, quick: bool) -> bool:
+    if quick:
+        context.default_map = QUICK_OPTIONS
+    return quick
+
+
 @click.command(context_settings={"show_default": True})
 @click.option("--engine", type=click.Choice(sorted(BARE_ENGINE)), default="vllm", help="What every peer serves.")
-@click.option("--model", default=str(defaults.TINY_MODEL), help="What vLLM loads: a folder or a name.")
+@click.option(
+    "--model", default=str(defaults.TINY_MODEL), help="What vLLM loads: a folder or a name. Not for scripted."
+)
 @click.option(
     "--peers",
     type=_Listed(click.Choice(sorted(MODULES))),
@@ -63,7 +72,13 @@ class _Listed(click.ParamType[tuple[Any, ...]]):
     show_default=".cache/bench",
     help="Folder for results.json, results.svg and the logs.",
 )
-@click.option("--quick", is_flag=True, help="One short round of 1 and 4 streams: shows that it runs, not how fast.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    is_eager=True,
+    callback=_be_quick,
+    help="One short round of 1 and 4 streams, unless told otherwise: shows that it runs, not how fast.",
+)
 @click.argument("engine_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- VLLM_FLAG...]")
 def main(
     *,
@@ -84,9 +99,10 @@ def main(
             "peers": peers or ("palaver", BARE_ENGINE[engine]),
             "engine_flags": (*defaults.ENGINE_FLAGS, *engine_flags),
             **settings,
-            **(QUICK if quick else {}),
+            **(QUICK_ANSWERS if quick else {}),
         }
     )
+    _refuse_what_does_not_fit(plan, engine_flags)
     try:
         visits = asyncio.run(_run(plan, out / "logs"))
     except BenchError as error:
@@ -99,6 +115,16 @@ def main(
     table.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH), plan, report.summary)
     for path in write(report, out):
         click.echo(path)
+
+
+def _refuse_what_does_not_fit(plan: Plan, engine_flags: tuple[str, ...]) -> None:
+    if engine_flags and plan.engine != "vllm":
+        raise click.UsageError(f"{engine_flags[0]} is for vLLM, and the {plan.engine} engine was asked for.")
+    for name in plan.peers:
+        if plan.engine not in peer_named(name).engines:
+            raise click.UsageError(f"--peers: {name} cannot serve --engine {plan.engine}.")
+        if plan.peers.count(name) > 1:
+            raise click.UsageError(f"--peers: {name} stands there twice.")
 
 
 async def _run(plan: Plan, logs: Path) -> list[Visit]:

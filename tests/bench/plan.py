@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY_MODEL = Path("tests", "models", "tiny-glm")
 """Under a million parameters: the engine is so fast that what stands in front of it is the bottleneck."""
 
+EngineName = Literal["vllm", "scripted"]
+
 ENGINE_FLAGS = (
     *("--max-model-len", "2048"),
     *("--dtype", "bfloat16"),
@@ -67,7 +69,7 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    engine: Literal["vllm", "scripted"]
+    engine: EngineName
     model: str
     """A folder or a name that vLLM takes; the scripted engine has none and ignores it."""
     peers: tuple[str, ...]

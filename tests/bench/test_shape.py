@@ -96,3 +96,9 @@ def test_a_list_of_streams_beyond_what_the_engine_takes_is_refused() -> None:
     run = run_bench("--streams", "1,1000")
     assert run.returncode == 2
     assert "--streams" in run.stderr
+
+
+def test_a_peer_that_does_not_serve_the_engine_is_refused() -> None:
+    run = run_bench("--engine", "scripted", "--peers", "palaver,raw")
+    assert run.returncode == 2
+    assert "raw cannot serve --engine scripted" in run.stderr

@@ -136,7 +136,7 @@ def test_a_model_that_this_machine_cannot_hold_is_a_problem(settings, monkeypatc
     monkeypatch.setattr(hardware, "vllm_flavour", lambda: "cpu")
     assert level_of(examine("disk", settings()), "still to be fetched", "--cache-dir") is Level.PROBLEM
     assert level_of(examine("disk", settings(model="glm-4.5-air")), "HF_HOME") is Level.PROBLEM
-    assert level_of(examine("memory", settings()), "2.3 GiB are needed") is Level.PROBLEM
+    assert level_of(examine("memory", settings()), "3.3 GiB are needed") is Level.PROBLEM
     assert examine("memory", settings(engine="scripted")).level is Level.OK
     assert level_of(examine("memory", settings(model="someone/some-model")), "not known") is Level.OK
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 import pytest_asyncio
 from google.protobuf import json_format
-from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, choice_pb2
 
+from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, choice_pb2
 from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
 from palaver_server.core.loading import Loading
@@ -139,17 +139,17 @@ async def test_a_client_that_is_killed_frees_the_engine(serving: Serving) -> Non
 
 
 BAD = [
-    ("more output than the context", ask("hi", max_output_tokens=100_000), "INVALID_ARGUMENT", "options.max_output_tokens"),
-    ("a prompt beyond the context", ask("word " * 5000), "INVALID_ARGUMENT", "5"),
-]  # fmt: skip
+    ("more output than the context", ask("hi", max_output_tokens=100_000), "options.max_output_tokens"),
+    ("a prompt beyond the context", ask("word " * 5000), "The conversation has"),
+]
 
 
-@pytest.mark.parametrize(("request_", "code", "said"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+@pytest.mark.parametrize(("request_", "said"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 async def test_what_only_the_model_knows_is_refused_as_clearly(
-    serving: Serving, request_: chat_service_pb2.ChatRequest, code: str, said: str
+    serving: Serving, request_: chat_service_pb2.ChatRequest, said: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await serving.stub.Chat(request_)
-    assert caught.value.code().name == code
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert said in (caught.value.details() or "")
     assert serving.engine.running_count == 0

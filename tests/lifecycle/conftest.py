@@ -12,6 +12,7 @@ import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
 
 
@@ -139,10 +140,9 @@ def watch_health() -> Callable[..., asyncio.Task[list[int]]]:
 
         async def collect() -> list[int]:
             try:
-                async for answer in health_pb2_grpc.HealthStub(channel).Watch(
-                    health_pb2.HealthCheckRequest(service=service)
-                ):
-                    statuses.append(answer.status)
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=service))
+                async for answer in watch:  # one by one: others look at the list meanwhile
+                    statuses.append(answer.status)  # noqa: PERF401
             except grpc.aio.AioRpcError:
                 pass
             return statuses
@@ -150,5 +150,3 @@ def watch_health() -> Callable[..., asyncio.Task[list[int]]]:
         return asyncio.create_task(collect())
 
     return start
-
-

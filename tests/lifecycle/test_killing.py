@@ -56,7 +56,9 @@ def victim_of(server, family: list[psutil.Process], who: str) -> psutil.Process:
 
 
 @pytest.mark.parametrize("who", ["server", "core", pytest.param("worker", marks=pytest.mark.thorough)])
-async def test_a_death_under_load_ends_every_stream_and_every_process(who, start_engine, read_streams, ask, watch_health):
+async def test_a_death_under_load_ends_every_stream_and_every_process(
+    who, start_engine, read_streams, ask, watch_health
+):
     server = await start_engine()
     family = server.processes()
     async with server.channel() as channel:

@@ -133,7 +133,7 @@ async def test_a_signal_while_loading_ends_the_load(start_server):
 
 async def test_a_second_server_on_the_same_address_says_so(start_server):
     server = await start_server()
-    with pytest.raises(AssertionError, match="another process listens there|in use"):
+    with pytest.raises(AssertionError, match=r"another process listens there|in use"):
         await start_server("--listen", server.address)
 
 
@@ -144,7 +144,9 @@ async def test_a_failed_load_is_one_sentence_and_exit_code_1(start_server):
 
 
 async def test_the_death_of_the_engine_ends_calls_and_the_server(start_server, read_streams, watch_health):
-    server = await start_server("--scripted-tokens", "1000", "--scripted-interval", "0.02", "--scripted-die-after", "20")
+    server = await start_server(
+        "--scripted-tokens", "1000", "--scripted-interval", "0.02", "--scripted-die-after", "20"
+    )
     async with server.channel() as channel:
         watch = watch_health(channel)
         readers = await read_streams(channel, 4)

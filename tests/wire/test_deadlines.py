@@ -4,6 +4,7 @@ import grpc
 import pytest
 from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
+
 from palaver.v1 import chat_service_pb2, choice_pb2
 
 

@@ -7,6 +7,8 @@ import json
 import sys
 
 import grpc
+import pytest
+
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
 
 CANARY = "canary-8f14e45f"
@@ -32,10 +34,9 @@ async def test_each_call_is_one_line_of_json_without_a_word_of_the_conversation(
                 chat_service_pb2.StreamChatRequest(chat=request), metadata=[("x-request-id", "id-2"), ("x-key", CANARY)]
             )
             assert [event.WhichOneof("event") async for event in streamed] == ["started", "delta", "finished"]
-            try:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.Chat(bad, metadata=[("x-request-id", "id-3")])
-            except grpc.aio.AioRpcError as error:
-                assert error.code() is grpc.StatusCode.NOT_FOUND
+            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     finally:
         process.terminate()
         _, written = await process.communicate()

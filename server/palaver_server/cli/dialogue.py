@@ -153,6 +153,7 @@ class Dialogue:
 
     def _ask(self, question: str) -> None:
         self._question, self._before = question, self._spoken
+        self._patience.renew()
         asked: list[MessageLike] = [*self._spoken, {"role": "user", "content": question}]
         while True:
             with self._client.stream(asked, system=self._system, **self._options) as stream:

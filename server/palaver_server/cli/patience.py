@@ -35,8 +35,13 @@ class Patience:
         self._is_willing = is_willing
         self._tries = 0
 
+    def renew(self) -> None:
+        """Begin anew with another question of the same command."""
+        self._tries = 0
+
     def call(self, call: Callable[[], T]) -> T:
         """Call, and call again after each failure that is worth waiting for."""
+        self.renew()
         while True:
             try:
                 return call()

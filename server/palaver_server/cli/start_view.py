@@ -158,7 +158,7 @@ def commands_to_paste(address: str, security: Security) -> list[str]:
     question = "What is the capital of France?"
     body = '{"messages": [{"role": "ROLE_USER", "content": [{"text": "' + question + '"}]}]}'
     where = "" if address == DEFAULT_ADDRESS else f" --address {shlex.quote(address)}"
-    target = f"-unix {shlex.quote(address.removeprefix('unix:'))}" if address.startswith("unix:") else address
+    target = shlex.quote(address)
     ours, theirs = security.flags
     return [
         f"{_program()} chat{where}{ours} {shlex.quote(question)}",

@@ -31,8 +31,8 @@ class LoadProgress:
 
     phase: LoadPhase
     fraction: float
-    """0 to 1, an estimate. As reported: over fetching and verifying, then anew over all that the engine does. As told by
-    ``Loading``: over the whole load, and it never goes back."""
+    """0 to 1, an estimate. As reported: over fetching and verifying, then anew over all that the engine does. As told
+    by ``Loading``: over the whole load, and it never goes back."""
     detail: str = ""
     """What is being done, for people. Holds no paths."""
 

@@ -31,7 +31,7 @@ async def wait_failed(runtime: Runtime, stall_seconds: float) -> str:
         elif loop.time() - quiet_since > stall_seconds:
             running = runtime.generations.running_count
             runtime.give_up()
-            return f"The engine hangs: {running} requests run, and nothing has come of it for {stall_seconds:g} seconds."
+            return f"The engine hangs: {running} requests run, and nothing came of it for {stall_seconds:g} seconds."
         await asyncio.sleep(POLL_SECONDS)
     runtime.generations.fail()
     return f"The engine has stopped: {_cause(runtime.llm)}."

@@ -18,7 +18,7 @@ class Pulse:
         self.beats = 0
 
     def logger(self, config: VllmConfig, engine_index: int = 0) -> StatLoggerBase:
-        """A statistics logger of vLLM, which calls it for every step of the engine, those of a long prefill included."""
+        """A statistics logger, which vLLM calls for every step of the engine, those of a long prefill included."""
         return _StepCounter(config, engine_index, self)
 
 

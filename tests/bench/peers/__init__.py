@@ -11,6 +11,7 @@ MODULES = {
     "palaver": "palaver_grpc",
     "raw": "raw",
     "scripted": "scripted",
+    "vllm-openai": "vllm_openai",
 }
 """By name: the module, whose ``PEER`` is the competitor. Imported when asked for, as some take seconds."""
 

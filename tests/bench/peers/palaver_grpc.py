@@ -61,6 +61,8 @@ class PalaverClient:
 class PalaverGrpc:
     """Implements ``peer.Peer``."""
 
+    engines = ("vllm", "scripted")
+
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start the server."""
         command = [sys.executable, "-m", "palaver_server", "serve", "--listen", "127.0.0.1:0", "--log-format", "json"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tests.bench.clocks import Processes
-from tests.bench.plan import Ask, Plan
+from tests.bench.plan import Ask, EngineName, Plan
 from tests.bench.processes import Launcher
 
 
@@ -38,6 +38,10 @@ class Client(Protocol):
 
 class Peer(Protocol):
     """A competitor."""
+
+    @property
+    def engines(self) -> tuple[EngineName, ...]:
+        """What it can serve."""
 
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start its processes and wait until they answer. Runs in the benchmark's own process.

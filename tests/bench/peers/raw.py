@@ -18,7 +18,7 @@ from tests.bench.processes import Launcher
 
 if TYPE_CHECKING:  # vLLM takes seconds to import, and only the load process needs it
     from vllm import SamplingParams
-    from vllm.inputs import TokensPrompt
+    from vllm.inputs import TokensInput
     from vllm.v1.engine.async_llm import AsyncLLM
 
 
@@ -29,7 +29,7 @@ class RawClient:
         self._llm = llm
         self._burner = burner
         self._serial = itertools.count()
-        self._prepared: dict[Ask, tuple[TokensPrompt, SamplingParams]] = {}
+        self._prepared: dict[Ask, tuple[TokensInput, SamplingParams]] = {}
 
     async def answer(self, ask: Ask) -> Answer:
         """Run the request through the engine."""
@@ -57,16 +57,16 @@ class RawClient:
         self._llm.shutdown()
         self._burner.close()
 
-    def _prepare(self, ask: Ask) -> tuple[TokensPrompt, SamplingParams]:
+    def _prepare(self, ask: Ask) -> tuple[TokensInput, SamplingParams]:
         from vllm import SamplingParams  # noqa: PLC0415  # as above
-        from vllm.inputs import TokensPrompt  # noqa: PLC0415
+        from vllm.inputs import tokens_input  # noqa: PLC0415
         from vllm.sampling_params import RequestOutputKind  # noqa: PLC0415
 
         messages: list[Any] = [{"role": role, "content": text} for role, text in ask.conversation]
         tokenizer = self._llm.get_tokenizer()
         rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
         assert isinstance(rendered, list)  # the text is for those who do not tokenize
-        prompt = TokensPrompt(prompt_token_ids=rendered)
+        prompt = tokens_input(rendered)
         params = SamplingParams(temperature=0.0, max_tokens=ask.max_output_tokens, output_kind=RequestOutputKind.DELTA)
         prepared = self._prepared[ask] = (prompt, params)
         return prepared
@@ -74,6 +74,8 @@ class RawClient:
 
 class Raw:
     """Implements ``peer.Peer``."""
+
+    engines = ("vllm",)
 
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Nothing stands between the load process and the engine."""

@@ -60,6 +60,8 @@ class ScriptedClient:
 class Scripted:
     """Implements ``peer.Peer``."""
 
+    engines = ("scripted",)
+
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Nothing stands between the load process and the engine."""
         return ""

@@ -16,20 +16,23 @@ from tiny_glm_training.tokens import Encoder
 Row = tuple[list[int], list[int]]
 
 
-BEGINNING: Final = 400
-"""Steps of nothing but copying, in smaller batches. Attention learns to copy late or never among all the lessons."""
+BEGINNING: Final = 250
+"""Steps of nothing but copying. Attention learns to copy late or never when it meets all the lessons at once."""
+
+TOKENS: Final = 2700
+"""Tokens of a batch, its padding included."""
 
 
 def batches(encoder: Encoder, rng: random.Random, steps: int) -> Iterator[list[Row]]:
     """One batch a step: copying first, then conversations that grow longer with time."""
     waiting: list[list[Row]] = []
     for _ in range(BEGINNING):
-        waiting = waiting or filled([encoder.row(copying(rng)) for _ in range(400)], 1200, rng)
+        waiting = waiting or filled([encoder.row(copying(rng)) for _ in range(400)], TOKENS, rng)
         yield waiting.pop()
     waiting = []
     for step in range(steps - BEGINNING):
         turns = 1 + 4 * step // (steps - BEGINNING)
-        waiting = waiting or filled([encoder.row(conversation(rng, turns)) for _ in range(600)], 2700, rng)
+        waiting = waiting or filled([encoder.row(conversation(rng, turns)) for _ in range(600)], TOKENS, rng)
         yield waiting.pop()
 
 
