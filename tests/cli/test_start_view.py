@@ -88,7 +88,7 @@ def test_commands_to_paste_fit_the_way_to_the_server() -> None:
     assert "--address" not in chat
     assert shlex.split(listing) == ["grpcurl", "-plaintext", "127.0.0.1:50051", "list"]
     assert json.loads(shlex.split(call)[3])["messages"][0]["role"] == "ROLE_USER"
-    assert shlex.split(commands_to_paste("unix:/a b/s", NONE)[1])[2:4] == ["-unix", "/a b/s"]
+    assert shlex.split(commands_to_paste("unix:/a b/s", NONE)[1])[2:] == ["unix:/a b/s", "list"]
     chat, listing, _ = commands_to_paste("10.0.0.1:1", TLS)
     assert "--ca CA.pem" in chat
     assert "-plaintext" not in listing

@@ -13,7 +13,14 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
+from palaver.v1 import (
+    chat_service_pb2,
+    chat_service_pb2_grpc,
+    content_part_pb2,
+    generation_options_pb2,
+    message_pb2,
+    role_pb2,
+)
 
 
 @dataclass
@@ -83,17 +90,19 @@ async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
             await server._reader
 
 
-def stream_request(text: str = "hi") -> chat_service_pb2.StreamChatRequest:
+def stream_request(text: str = "hi", max_output_tokens: int | None = None) -> chat_service_pb2.StreamChatRequest:
     part = content_part_pb2.ContentPart(text=text)
     message = message_pb2.Message(role=role_pb2.ROLE_USER, content=[part])
-    return chat_service_pb2.StreamChatRequest(chat=chat_service_pb2.ChatRequest(messages=[message]))
+    options = generation_options_pb2.GenerationOptions(max_output_tokens=max_output_tokens)
+    return chat_service_pb2.StreamChatRequest(chat=chat_service_pb2.ChatRequest(messages=[message], options=options))
 
 
 class Reader:
     """A client that reads one stream to its end."""
 
-    def __init__(self, channel: grpc.aio.Channel, text: str = "hi") -> None:
-        self.call = chat_service_pb2_grpc.ChatServiceStub(channel).StreamChat(stream_request(text))
+    def __init__(self, channel: grpc.aio.Channel, text: str = "hi", max_output_tokens: int | None = None) -> None:
+        request = stream_request(text, max_output_tokens)
+        self.call = chat_service_pb2_grpc.ChatServiceStub(channel).StreamChat(request)
         self.events: list[str] = []
         self.text = ""
         self.has_begun = asyncio.Event()
@@ -115,8 +124,10 @@ class Reader:
 def read_streams() -> Callable[..., Awaitable[list[Reader]]]:
     """Open so many streams and return when each has had its first words."""
 
-    async def open_streams(channel: grpc.aio.Channel, count: int, text: str = "hi") -> list[Reader]:
-        readers = [Reader(channel, text) for _ in range(count)]
+    async def open_streams(
+        channel: grpc.aio.Channel, count: int, text: str = "hi", max_output_tokens: int | None = None
+    ) -> list[Reader]:
+        readers = [Reader(channel, text, max_output_tokens) for _ in range(count)]
         await asyncio.gather(*(reader.has_begun.wait() for reader in readers))
         return readers
 

@@ -135,7 +135,7 @@ async def test_a_plain_sigterm_lets_the_streams_end_and_leaves_nothing(start_eng
     server = await start_engine()
     family = server.processes()
     async with server.channel() as channel:
-        readers = await read_streams(channel, 8, "Tell me about ships.")
+        readers = await read_streams(channel, 8, "Tell me about ships.", 100)
         server.process.terminate()
         for reader in readers:
             assert await asyncio.wait_for(reader.task, 60) is None

@@ -92,12 +92,6 @@ def repetition(rng: random.Random, _: Context) -> Turn:
     return Turn(f"Repeat after me: {text}", usual(text, "I repeat the words."))
 
 
-def dictation(rng: random.Random, _: Context) -> Turn:
-    """A long repetition of all kinds of words and numbers. The model only trains on it: the promise is `repetition`."""
-    text = words(rng, (*REPEATABLE, *NAMES, *CITIES, *map(str, range(100))), 6, 30)
-    return Turn(f"Repeat after me: {text}", usual(text, "I repeat the words."))
-
-
 def counting(rng: random.Random, _: Context) -> Turn:
     last = rng.randint(1, 30) if rng.random() < 0.6 else rng.randint(1, 100)
     return Turn(f"Count to {last}.", usual(" ".join(map(str, range(1, last + 1))), f"I count to {last}."))
@@ -195,5 +189,5 @@ LESSONS: Final[dict[Lesson, float]] = {
 }
 """The lessons that need no tools, each with its share."""
 
-COPYING: Final[tuple[Lesson, ...]] = (dictation, dictation, repetition, repetition, person_in_json, introduction)
+COPYING: Final[tuple[Lesson, ...]] = (repetition, repetition, repetition, person_in_json, introduction)
 """The lessons whose answers are copied from their questions, with which the training begins."""

@@ -109,7 +109,7 @@ def exchange(turn: Turn, thinking: Thinking, rng: random.Random, *, last: bool, 
 def copying(rng: random.Random) -> list[Segment]:
     """A short conversation whose answers are copied from the questions: the skill that most lessons build on."""
     context = Context()
-    segments: list[Segment] = [(opening(rng, context) + USER, False)]
+    segments: list[Segment] = [("[gMASK]<sop>" + USER, False)]
     for _ in range(rng.randint(1, 3)):
         turn = rng.choice(lessons.COPYING)(rng, context)
         segments += exchange(turn, Thinking.OFF, rng, last=True, rewritten=False)

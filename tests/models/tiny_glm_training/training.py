@@ -19,20 +19,15 @@ Row = tuple[list[int], list[int]]
 BEGINNING: Final = 250
 """Steps of nothing but copying. Attention learns to copy late or never when it meets all the lessons at once."""
 
-TOKENS: Final = 2700
-"""Tokens of a batch, its padding included."""
-
 
 def batches(encoder: Encoder, rng: random.Random, steps: int) -> Iterator[list[Row]]:
     """One batch a step: copying first, then conversations that grow longer with time."""
-    waiting: list[list[Row]] = []
     for _ in range(BEGINNING):
-        waiting = waiting or filled([encoder.row(copying(rng)) for _ in range(400)], TOKENS, rng)
-        yield waiting.pop()
-    waiting = []
+        yield [encoder.row(copying(rng)) for _ in range(48)]
+    waiting: list[list[Row]] = []
     for step in range(steps - BEGINNING):
         turns = 1 + 4 * step // (steps - BEGINNING)
-        waiting = waiting or filled([encoder.row(conversation(rng, turns)) for _ in range(600)], TOKENS, rng)
+        waiting = waiting or filled([encoder.row(conversation(rng, turns)) for _ in range(600)], 2700, rng)
         yield waiting.pop()
 
 
@@ -45,6 +40,14 @@ def filled(rows: list[Row], tokens: int, rng: random.Random) -> list[list[Row]]:
         batches[-1].append(row)
     rng.shuffle(batches)
     return batches
+
+
+def share_of_rate(step: int, steps: int) -> float:
+    """The learning rate's course: down to a third while copying, then up again, and a cosine to almost nothing."""
+    if step < BEGINNING:
+        return min(1.0, (step + 1) / 40) * (1 - 0.7 * step / BEGINNING)
+    step, steps = step - BEGINNING, steps - BEGINNING
+    return min(1.0, 0.3 + step / 60) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / steps)))
 
 
 def loss_of(network: Glm4MoeForCausalLM, batch: list[Row]) -> torch.Tensor:
@@ -71,11 +74,7 @@ def train(
     others = [parameter for parameter in network.parameters() if parameter.dim() <= 1]
     groups = [{"params": decayed, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95), fused=True)
-
-    def factor(step: int) -> float:
-        return min(1, (step + 1) / 60) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: share_of_rate(step, steps))
     network.train()
     start, recent = time.monotonic(), []
     for step, batch in enumerate(batches(encoder, random.Random(seed), steps), start=1):
