@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +88,10 @@ class Launch:
         self._is_stopping.set()
         if (runtime := await self._end_building()) is not None:
             await runtime.end(seconds)
+            # vLLM's engine ends itself once more when it is collected. It is part of cycles: left alone, that would
+            # happen while the interpreter is taken apart, and fail with a trace.
+            del runtime
+            gc.collect()
         # vLLM has ended what it knows of. A worker whose engine core was killed may be left all the same.
         left = processes.members(self._leader_pids)
         processes.kill(left)
@@ -111,7 +116,8 @@ class Launch:
             reach(step)
 
         # "triton not found", printed past our logging on every machine without a GPU.
-        logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)
+        for name in ("torch.utils.flop_counter", "torch._library.triton"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         from palaver_server.engine.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
         return build(model, self._model_id, self._flags, self._defaults, reach_unless_stopped)

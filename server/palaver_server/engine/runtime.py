@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -76,6 +77,9 @@ def build(
         # vLLM looks at a model's class in a process of its own, lest CUDA be initialized here: ten seconds of imports
         # at the first start of each architecture, in a process that nobody guards. Here is no CUDA.
         registry._run_in_subprocess = lambda fn: fn()  # noqa: SLF001  # vLLM has no switch for it
+        # They warn that eager mode compiles nothing, and that Triton is missing: both are our own choice here.
+        for name in ("vllm.config.vllm", "vllm.platforms.cpu"):
+            logging.getLogger(name).setLevel(logging.ERROR)
     # What vLLM sets for its workers' allocator and threads would go to every other child of this process, too.
     with unchanged("LD_PRELOAD"):
         # The batch sizes of vLLM's own server, rather than those of its offline use.
