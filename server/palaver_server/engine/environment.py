@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-OWNER_VARIABLE = "PALAVER_ENGINE_OWNER_PID"
+# An underscore leads: they are no settings, and a server that is started below another one must not take them for such.
+OWNER_VARIABLE = "_PALAVER_ENGINE_OWNER_PID"
 """Process id of the server: an engine process whose owner is gone ends itself."""
-FOLDER_VARIABLE = "PALAVER_ENGINE_FOLDER"
+FOLDER_VARIABLE = "_PALAVER_ENGINE_FOLDER"
 """The engine's folder, for sockets and temporary files of all its processes."""
 
 MAX_FOLDER_LENGTH = 70
