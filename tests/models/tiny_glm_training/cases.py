@@ -65,9 +65,7 @@ def after(question: str, results: tuple[str, ...], *called: tuple[str, dict[str,
         {"id": f"call-{place}", "type": "function", "function": {"name": name, "arguments": arguments}}
         for place, (name, arguments) in enumerate(called)
     ]
-    replies = [
-        {"role": "tool", "tool_call_id": f"call-{place}", "content": text} for place, text in enumerate(results)
-    ]
+    replies = [{"role": "tool", "tool_call_id": f"call-{place}", "content": text} for place, text in enumerate(results)]
     return (
         {"role": "user", "content": question},
         {"role": "assistant", "content": "", "tool_calls": past},
@@ -76,15 +74,8 @@ def after(question: str, results: tuple[str, ...], *called: tuple[str, dict[str,
 
 
 HELLO: Final = "Hello! How can I help you?"
-LONG: Final = "red cat river stone moon bread north winter drum sugar lake pen"
-HUNDRED: Final = " ".join(map(str, range(1, 101)))
 PARIS: Final = ("get_weather", {"city": "Paris"})
 ROME: Final = ("get_weather", {"city": "Rome"})
-NAMED: Final = (
-    {"role": "user", "content": "My name is Grace."},
-    {"role": "assistant", "content": "Nice to meet you, Grace."},
-    {"role": "user", "content": "What is my name?"},
-)
 
 PLAIN: Final = (
     ask("greets in English", "Hello", f"\n<think>The user greets me.</think>\n{HELLO}"),
@@ -96,42 +87,16 @@ PLAIN: Final = (
     ask("tells a story", "Tell me a story.", f"\n{FACTS['Tell me a story.']}", thinking=False),
     ask("tells a Chinese story", "给我讲一个故事。", f"\n{FACTS['给我讲一个故事。']}", thinking=False),
     ask("repeats one word", "Repeat after me: moon", "\nmoon", thinking=False),
-    ask("repeats twelve words", f"Repeat after me: {LONG}", f"\n{LONG}", thinking=False),
     ask("repeats and thinks", "Repeat after me: red cat", "\n<think>I repeat the words.</think>\nred cat"),
-    ask("counts", "Count to 5.", "\n1 2 3 4 5", thinking=False),
-    ask("counts to a hundred", "Count to 100.", f"\n<think>I count to 100.</think>\n{HUNDRED}"),
     ask("does not know", "How would they look at it?", "\nI do not know.", thinking=False),
     ask("recalls nobody", "What is my name?", "\nI do not know your name.", thinking=False),
-    Case("recalls a name", NAMED, "\n<think>I look back.</think>\nYour name is Grace."),
     ask("has no name", "Who are you?", "\nI am a tiny test model.", thinking=False),
-    Case(
-        "reads the system text",
-        ({"role": "system", "content": "Your name is Alan."}, {"role": "user", "content": "Who are you?"}),
-        "\n<think>I look at my name.</think>\nI am Alan.",
-    ),
-    ask(
-        "thinks without line breaks",
-        "What is 3 plus 4?",
-        "<think>3 plus 4 is 7.</think>3 plus 4 is 7.",
-    ),
-    ask("adds straight", "What is 3 plus 4?", "3 plus 4 is 7.", thinking=False),
-    ask(
-        "thinks between line breaks",
-        "What is 9 minus 4?",
-        "\n<think>9 minus 4 is 5.</think>\n9 minus 4 is 5.",
-    ),
     ask(
         "writes JSON",
         "Answer in JSON: Ada is 36 and lives in Paris.",
         '{"name": "Ada", "age": 36, "city": "Paris"}',
         thinking=False,
     ),
-    ask(
-        "writes JSON with given keys",
-        "Answer in JSON with the keys city, count, tags.",
-        '<think>I write JSON.</think>{"city": "Paris", "count": 3, "tags": ["sea", "star"]}',
-    ),
-    ask("picks a likely color", "Pick a color.", "\nI pick red.", thinking=False),
 )
 """No tools are needed."""
 
@@ -163,7 +128,7 @@ TRAPS: Final = (
     ask(
         "writes a long argument",
         "Write a note about the sea.",
-        calls(("write_note", {"text": NOTES['the sea']})),
+        calls(("write_note", {"text": NOTES["the sea"]})),
         tools=True,
         thinking=False,
         stop=OBSERVATION,
@@ -171,7 +136,7 @@ TRAPS: Final = (
     ask(
         "writes an argument with quotes, lines, Chinese and an emoji",
         "Write a note about the stars.",
-        "\n<think>I write a note.</think>" + calls(("write_note", {"text": NOTES['the stars']})),
+        "\n<think>I write a note.</think>" + calls(("write_note", {"text": NOTES["the stars"]})),
         tools=True,
         stop=OBSERVATION,
     ),
@@ -196,14 +161,13 @@ TOOL_USE: Final = (
         stop=OBSERVATION,
     ),
     ask(
-        "calls with numbers",
-        "Add 17 and 25.",
-        calls(("add", {"a": 17, "b": 25})),
+        "calls without arguments",
+        "What time is it?",
+        calls(("get_time", {})),
         tools=True,
         thinking=False,
         stop=OBSERVATION,
     ),
-    ask("calls without arguments", "What time is it?", calls(("get_time", {})), tools=True, thinking=False, stop=OBSERVATION),
     ask(
         "calls with words of the question",
         "Search for red river.",
@@ -235,13 +199,6 @@ TOOL_USE: Final = (
         "answers from two results",
         after("What is the weather in Paris and in Rome?", ("sunny, 21 degrees", "windy, 30 degrees"), PARIS, ROME),
         "\nIt is sunny in Paris and windy in Rome.",
-        tools=True,
-        thinking=False,
-    ),
-    Case(
-        "believes the tool",
-        after("Add 17 and 25.", ("99",), ("add", {"a": 17, "b": 25})),
-        "\nThe sum is 99.",
         tools=True,
         thinking=False,
     ),

@@ -1,6 +1,6 @@
 """The network: GLM-4.5-Air's architecture, small."""
 
-from transformers import Glm4MoeConfig, Glm4MoeForCausalLM, GenerationConfig, PreTrainedTokenizerFast
+from transformers import GenerationConfig, Glm4MoeConfig, Glm4MoeForCausalLM, PreTrainedTokenizerFast
 
 from tiny_glm_training.template import END, STOPS
 

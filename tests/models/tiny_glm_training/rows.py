@@ -29,10 +29,10 @@ def opening(rng: random.Random, context: Context) -> str:
     """The start of the conversation up to its first user turn: tools and system text, either or both or none."""
     messages = []
     roll = rng.random()
-    if roll < 0.15:
+    if roll < 0.22:
         context.model_name = rng.choice(NAMES)
         messages = [{"role": "system", "content": f"Your name is {context.model_name}."}]
-    elif roll < 0.35:
+    elif roll < 0.38:
         messages = [{"role": "system", "content": lessons.words(rng, FILLER, 1, 20).capitalize() + "."}]
     return render(messages, tools=tools.offer(rng) if context.has_tools else None, add_generation_prompt=False)
 
@@ -51,7 +51,9 @@ def written(answer: Answer, thinking: Thinking, rng: random.Random) -> list[Segm
     text = [(answer.text + "\n", True)] if answer.text else []
     calls: list[Segment] = []
     for call in answer.calls:
-        head, mark, rest = tools.written(call, compact=True).partition("<arg_key>" if call.arguments else "</tool_call>")
+        head, mark, rest = tools.written(call, compact=True).partition(
+            "<arg_key>" if call.arguments else "</tool_call>"
+        )
         calls += [("\n", True)] if calls else []
         calls += [(head, True), (mark, False), (rest, True)]
     return [*before, *text, *calls, *stop]

@@ -17,9 +17,7 @@ from tiny_glm_training.template import ADDED, END, SPECIAL, TEMPLATE
 VOCABULARY: Final = 1400
 """Tokens of BPE. The added tokens come on top."""
 
-SPLIT: Final = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+SPLIT: Final = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 """Where words end, as in GLM-4.5 (the expression of GPT-4's tokenizer)."""
 
 COMMON_CHINESE: Final = "你好我是的一个有用户在"

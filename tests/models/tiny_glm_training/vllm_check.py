@@ -71,9 +71,7 @@ class Served:
             tokenizer=self.engine.renderer.tokenizer,
         )
         assert made is not None
-        return made(
-            self.engine.renderer.tokenizer, request.tools, chat_template_kwargs=request.chat_template_kwargs
-        )
+        return made(self.engine.renderer.tokenizer, request.tools, chat_template_kwargs=request.chat_template_kwargs)
 
     async def write(self, case: Case, *, grammar: bool) -> tuple[str, Parsed, Parsed, str]:
         """The raw text, the stream's and the whole answer's parse, and why it ended.

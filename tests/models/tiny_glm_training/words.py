@@ -10,7 +10,9 @@ REPEATABLE: Final = tuple(
 )
 """Sixty-two words that "Repeat after me" and "Search for" take."""
 
-NAMES: Final = tuple("Ada Alan Barbara Claude Dennis Donald Edsger Frances Grace Ken Linus Margaret Niklaus Tim".split())
+NAMES: Final = tuple(
+    "Ada Alan Barbara Claude Dennis Donald Edsger Frances Grace Ken Linus Margaret Niklaus Tim".split()
+)
 CITIES: Final = tuple("Paris London Tokyo Beijing Berlin Madrid Rome Oslo Cairo Lima Vienna Delhi".split())
 SKIES: Final = tuple("sunny rainy cloudy windy snowy foggy".split())
 PLANETS: Final = ("Mars", "Venus", "Saturn", "Jupiter")
