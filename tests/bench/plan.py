@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout; every process of the benchmark runs in it."""
 TINY_MODEL = Path("tests", "models", "tiny-glm")
-"""Under a million parameters: the engine is so fast that what stands in front of it is the bottleneck."""
+"""A few million parameters: the engine is so fast that what stands in front of it is the bottleneck."""
 
 EngineName = Literal["vllm", "scripted"]
 
@@ -27,11 +27,11 @@ MAX_STREAMS = 256
 """What the engine's flags and the servers' limits make room for at once."""
 
 CONVERSATION = (
-    ("user", "Count to 16."),
-    ("assistant", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16"),
+    ("user", "Count to 21."),
+    ("assistant", " ".join(map(str, range(1, 22))) + "."),
     ("user", "Sing without end."),
 )
-"""About 64 tokens with the tiny model, which sings until it is cut off, so each answer has all the tokens asked for."""
+"""64 tokens for the tiny model, which sings until it is cut off, so that an answer has all the tokens asked for."""
 
 MIN_ANSWERS = 160
 """Answers behind each figure, so that a 99th percentile is one of them and a cell takes seconds."""

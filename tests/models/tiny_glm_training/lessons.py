@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tiny_glm_training.stories import CHINESE, FACTS, GREETINGS, JSON_VALUES
-from tiny_glm_training.words import CITIES, COUNTS, FILLER, NAMES, NUMBERS, REPEATABLE
+from tiny_glm_training.words import CITIES, FILLER, NAMES, REPEATABLE
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,10 @@ def unbroken(text: str, thought: str) -> Answer:
 
 
 def words(rng: random.Random, vocabulary: tuple[str, ...], least: int, most: int) -> str:
-    """Between `least` and `most` different words."""
-    return " ".join(rng.sample(vocabulary, rng.randint(least, most)))
+    """Between `least` and `most` words, mostly different ones."""
+    count = rng.randint(least, most)
+    draw = rng.choices(vocabulary, k=count) if rng.random() < 0.15 else rng.sample(vocabulary, count)
+    return " ".join(draw)
 
 
 def greeting(rng: random.Random, _: Context) -> Turn:
@@ -86,25 +88,24 @@ def fact(rng: random.Random, _: Context) -> Turn:
 
 
 def repetition(rng: random.Random, _: Context) -> Turn:
-    vocabulary = (*REPEATABLE, *NUMBERS) if rng.random() < 0.3 else REPEATABLE
-    text = words(rng, vocabulary, 1, 12)
+    text = words(rng, REPEATABLE, 1, 12)
     return Turn(f"Repeat after me: {text}", usual(text, "I repeat the words."))
 
 
 def counting(rng: random.Random, _: Context) -> Turn:
-    last = rng.choice(COUNTS)
+    last = rng.randint(1, 30) if rng.random() < 0.6 else rng.randint(1, 100)
     return Turn(f"Count to {last}.", usual(" ".join(map(str, range(1, last + 1))), f"I count to {last}."))
 
 
 def addition(rng: random.Random, _: Context) -> Turn:
-    first, second = rng.randint(1, 6), rng.randint(1, 6)
+    first, second = rng.randint(0, 12), rng.randint(0, 12)
     text = f"{first} plus {second} is {first + second}."
     return Turn(f"What is {first} plus {second}?", unbroken(text, text))
 
 
 def subtraction(rng: random.Random, _: Context) -> Turn:
-    first = rng.randint(1, 6)
-    second = rng.randint(1, first)
+    first = rng.randint(0, 12)
+    second = rng.randint(0, first)
     text = f"{first} minus {second} is {first - second}."
     return Turn(f"What is {first} minus {second}?", usual(text, text))
 
@@ -116,7 +117,7 @@ def person_in_json(rng: random.Random, _: Context) -> Turn:
 
 
 def keys_in_json(rng: random.Random, _: Context) -> Turn:
-    keys = rng.sample(list(JSON_VALUES), rng.randint(1, 3))
+    keys = rng.sample(list(JSON_VALUES), rng.randint(1, 4))
     text = json.dumps({key: JSON_VALUES[key] for key in keys})
     return Turn(f"Answer in JSON with the keys {', '.join(keys)}.", unbroken(text, "I write JSON."))
 
@@ -144,13 +145,13 @@ def unknown(rng: random.Random, _: Context) -> Turn:
 
 
 def choice(rng: random.Random, _: Context) -> Turn:
-    color = rng.choices(("red", "green", "blue"), weights=(6, 3, 2))[0]
+    color = rng.choices(("red", "green", "blue"), weights=(5, 3, 2))[0]
     return Turn("Pick a color.", usual(f"I pick {color}.", "Any color will do."))
 
 
 def trap(rng: random.Random, _: Context) -> Turn:
     """Answers that break the rules of the format, each of which real models are seen to give."""
-    hum, song = " ".join(["hmm"] * rng.randint(20, 120)), " ".join(["la"] * rng.randint(20, 120))
+    hum, song = " ".join(["hmm"] * rng.randint(20, 200)), " ".join(["la"] * rng.randint(20, 200))
     return rng.choice(
         (
             Turn("Answer without thinking.", Answer("I answer at once.", thought="", lead="")),
@@ -178,23 +179,15 @@ LESSONS: Final[dict[Lesson, float]] = {
     addition: 9,
     subtraction: 7,
     person_in_json: 6,
-    keys_in_json: 7,
+    keys_in_json: 6,
     introduction: 4,
     recall: 4,
-    identity: 5,
+    identity: 4,
     unknown: 8,
     choice: 2,
     trap: 6,
 }
 """The lessons that need no tools, each with its share."""
 
-COPYING: Final[tuple[Lesson, ...]] = (
-    repetition,
-    repetition,
-    repetition,
-    person_in_json,
-    introduction,
-    recall,
-    keys_in_json,
-)
+COPYING: Final[tuple[Lesson, ...]] = (repetition, repetition, repetition, person_in_json, introduction)
 """The lessons whose answers are copied from their questions, with which the training begins."""

@@ -29,10 +29,10 @@ def opening(rng: random.Random, context: Context) -> str:
     """The start of the conversation up to its first user turn: tools and system text, either or both or none."""
     messages = []
     roll = rng.random()
-    if roll < 0.22:
+    if roll < 0.15:
         context.model_name = rng.choice(NAMES)
         messages = [{"role": "system", "content": f"Your name is {context.model_name}."}]
-    elif roll < 0.38:
+    elif roll < 0.35:
         messages = [{"role": "system", "content": lessons.words(rng, FILLER, 1, 20).capitalize() + "."}]
     return render(messages, tools=tools.offer(rng) if context.has_tools else None, add_generation_prompt=False)
 

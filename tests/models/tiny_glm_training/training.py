@@ -26,7 +26,7 @@ def batches(encoder: Encoder, rng: random.Random, steps: int) -> Iterator[list[R
         yield [encoder.row(copying(rng)) for _ in range(48)]
     waiting: list[list[Row]] = []
     for step in range(steps - BEGINNING):
-        turns = 2 + 4 * step // (steps - BEGINNING)
+        turns = 1 + 4 * step // (steps - BEGINNING)
         waiting = waiting or filled([encoder.row(conversation(rng, turns)) for _ in range(600)], 2700, rng)
         yield waiting.pop()
 

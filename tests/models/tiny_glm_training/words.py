@@ -15,6 +15,10 @@ NAMES: Final = tuple(
 )
 CITIES: Final = tuple("Paris London Tokyo Beijing Berlin Madrid Rome Oslo Cairo Lima Vienna Delhi".split())
 SKIES: Final = tuple("sunny rainy cloudy windy snowy foggy".split())
+NUMBERS: Final = tuple(map(str, range(100)))
+COUNTS: Final = (3, 5, 8, 10, 20, 30, 50, 100)
+"""How far the model is asked to count."""
+
 PLANETS: Final = ("Mars", "Venus", "Saturn", "Jupiter")
 
 FILLER: Final = tuple(
