@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # An underscore leads: they are no settings, and a server that is started below another one must not take them for such.
@@ -30,9 +30,19 @@ def make_engine_folder() -> Path:
     vLLM leaves seven sockets behind at every start; they go with the folder.
     """
     base = tempfile.gettempdir()
-    if len(os.fsencode(base)) > MAX_FOLDER_LENGTH - len("/palaver-xxxxxxxx"):
+    if len(os.fsencode(base)) > MAX_FOLDER_LENGTH - len("/palaver-4194304-xxxxxxxx"):
         base = ALWAYS_SHORT
-    return Path(tempfile.mkdtemp(prefix="palaver-", dir=base))
+    remove_abandoned_folders(Path(base))
+    return Path(tempfile.mkdtemp(prefix=f"palaver-{os.getpid()}-", dir=base))
+
+
+def remove_abandoned_folders(base: Path) -> None:
+    """Remove what servers left that were killed before any process of their engine could clear up after them."""
+    for folder in base.glob("palaver-[0-9]*-*"):
+        owner = folder.name.split("-")[1]
+        with suppress(OSError):  # another user's, or gone meanwhile
+            if folder.stat().st_uid == os.getuid() and not Path("/proc", owner).exists():
+                remove_engine_folder(folder)
 
 
 def remove_engine_folder(folder: Path) -> None:

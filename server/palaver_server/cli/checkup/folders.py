@@ -13,7 +13,7 @@ from palaver_server.settings import Settings
 MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path (``sun_path`` in unix(7)), without the zero at its end."""
 LONGEST_SOCKET_NAME = 20
-LONGEST_TEMPORARY_NAME = len("/palaver-xxxxxxxx/") + 36
+LONGEST_TEMPORARY_NAME = len("/palaver-4194304-xxxxxxxx/") + 36
 """The engine's folder and, in it, a socket that vLLM names by a UUID."""
 
 
