@@ -64,6 +64,9 @@ def set_variables(folder: Path, *, is_local_model: bool) -> None:
     # vLLM and the Hub's client send statistics about the machine out unless told not to.
     for opt_out in ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
         os.environ.setdefault(opt_out, "1")
+    # vLLM asks the routing table for this machine's address by connecting a datagram socket to a public one. Nothing is
+    # sent, but it looks as if; engines that span several machines have the address set by their operator.
+    os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")
     if is_local_model:
         # Nothing is missing in a local folder, so nothing is worth asking the network for.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
