@@ -56,7 +56,7 @@ def test_times_and_cpu_times_are_above_zero_and_in_order(results: dict[str, Any]
             assert cell["front_end_us_per_token"] > 0
             assert 0 < cell["ttft_ms"]["p50"] <= cell["ttft_ms"]["p99"] <= cell["ttft_ms"]["max"]
             assert 0 < cell["gap_ms"]["p50"] <= cell["gap_ms"]["p99"] <= cell["gap_ms"]["max"]
-            assert cell["tokens_per_second"] == pytest.approx(cell["output_tokens"] / cell["seconds"], rel=1e-3)
+            assert cell["tokens_per_second"] == pytest.approx(cell["output_tokens"] / cell["seconds"], rel=0.01)
 
 
 def test_the_bare_engine_runs_beside_a_process_that_takes_what_the_load_client_takes(tmp_path: Path) -> None:

@@ -26,6 +26,9 @@ Context = Any
 QUIET_SERVICES = ("/grpc.health.", "/grpc.reflection.")
 """Probes come every few seconds: their lines are written at debug level."""
 
+DEADLINE_SLACK_SECONDS = 0.1
+"""A deadline travels as a duration, so the caller's clock ends first: its reset is here before our own time is up."""
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once; a call then costs one context variable and one log line, a message nothing."""
@@ -156,7 +159,7 @@ def _code_of(context: Context) -> grpc.StatusCode:
 
 def _ended_by_caller(context: Context) -> tuple[grpc.StatusCode, Reason]:
     remaining = context.time_remaining()
-    if remaining is not None and remaining <= 0:
+    if remaining is not None and remaining <= DEADLINE_SLACK_SECONDS:
         return grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED
     return grpc.StatusCode.CANCELLED, Reason.CANCELLED
 
