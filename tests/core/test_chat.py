@@ -9,9 +9,11 @@ from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
 from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.core.generation import Delta, Finished, GenerationOptions, GenerationRequest, Started
+from palaver_server.core.events import Delta, Finished, Started
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, LoadProgress
+from palaver_server.core.options import GenerationOptions
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine

@@ -17,8 +17,10 @@ import psutil
 from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.engine import EngineStartError, ReportProgress
 from palaver_server.core.errors import PalaverError
-from palaver_server.core.generation import Delta, GenerationOptions, GenerationRequest
+from palaver_server.core.events import Delta
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadProgress
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.vllm_engine import VllmEngine
 
 STORY = GenerationRequest(

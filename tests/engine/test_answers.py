@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from palaver_server.core.generation import FinishReason
+from palaver_server.core.events import FinishReason
 from palaver_server.engine.vllm_engine import VllmEngine
 from tests.engine.conftest import CONTEXT_LENGTH, answer, say
 

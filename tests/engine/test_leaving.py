@@ -7,7 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from palaver_server.core.generation import Delta, GenerationRequest
+from palaver_server.core.events import Delta
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.engine.vllm_engine import VllmEngine
 from tests.engine.conftest import say
 

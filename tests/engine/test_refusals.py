@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.core.generation import GenerationOptions
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.vllm_engine import VllmEngine
 from tests.engine.conftest import CONTEXT_LENGTH, say
 

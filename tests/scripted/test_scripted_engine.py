@@ -12,16 +12,10 @@ import pytest
 from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.engine import Engine, EngineStartError
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.core.generation import (
-    Delta,
-    Event,
-    Finished,
-    FinishReason,
-    GenerationOptions,
-    GenerationRequest,
-    Started,
-)
+from palaver_server.core.events import Delta, Event, Finished, FinishReason, Started
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import MAX_MERGED_TOKENS, TOKENS_PER_TURN, ScriptedEngine
 from palaver_server.engine.scripted_words import split_words

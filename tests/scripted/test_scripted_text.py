@@ -9,15 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palaver_server.core.conversation import Message, Role, TextPart
-from palaver_server.core.generation import (
-    Delta,
-    Event,
-    Finished,
-    FinishReason,
-    GenerationOptions,
-    GenerationRequest,
-    Started,
-)
+from palaver_server.core.events import Delta, Event, Finished, FinishReason, Started
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine
 from palaver_server.engine.scripted_stop_filter import StopFilter

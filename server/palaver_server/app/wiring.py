@@ -8,7 +8,7 @@ from functools import partial
 
 from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.engine import Engine
-from palaver_server.core.generation import GenerationOptions
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine
 from palaver_server.engine.vllm_engine import VllmEngine

@@ -9,7 +9,8 @@ from palaver_server.core.admission import Admission
 from palaver_server.core.deadline import within_time
 from palaver_server.core.engine import Engine
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
-from palaver_server.core.generation import Event, GenerationRequest
+from palaver_server.core.events import Event
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, ModelDescription
 from palaver_server.core.readiness import NotReady, Readiness

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+from palaver_server.core.tools import ToolCall
+
 
 @unique
 class Role(StrEnum):
@@ -29,6 +31,14 @@ class Message:
 
     role: Role
     content: tuple[TextPart, ...]
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The tools that the model called in this turn; of the assistant only."""
+    tool_call_id: str = ""
+    """The call that this message answers; of a tool only."""
+    reasoning: str = ""
+    """What the model thought before it spoke; of the assistant only."""
+    name: str = ""
+    """The name of the one who speaks, where several share a role; empty for none."""
 
     @property
     def text(self) -> str:

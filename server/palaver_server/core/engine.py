@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
-from palaver_server.core.generation import Event, GenerationRequest
+from palaver_server.core.events import Event
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadProgress, ModelDescription
 
 ReportProgress = Callable[[LoadProgress], None]

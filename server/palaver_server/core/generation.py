@@ -1,41 +1,30 @@
-"""A request for an answer, and the events that make the answer."""
+"""A request for an answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum, unique
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from palaver_server.core.context import ContextPolicy
 from palaver_server.core.conversation import Message
+from palaver_server.core.options import GenerationOptions
+from palaver_server.core.reasoning import ReasoningOptions
+from palaver_server.core.response_format import ResponseFormat
+from palaver_server.core.tools import Tool, ToolChoice
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationOptions:
-    """How to sample. None leaves the choice to the server's settings, then to the model's own defaults."""
+class ResponseOptions:
+    """What an answer carries beside the answer."""
 
-    max_output_tokens: int | None = None
-    """At least 1. What the context does not leave room for is clamped, and ``Started`` says the effective number."""
-    temperature: float | None = None
-    """0 (always the likeliest token) to 2."""
-    top_p: float | None = None
-    """Over 0 to 1."""
-    top_k: int | None = None
-    """At least 1."""
-    min_p: float | None = None
-    """0 to 1."""
-    presence_penalty: float | None = None
-    """-2 to 2."""
-    frequency_penalty: float | None = None
-    """-2 to 2."""
-    repetition_penalty: float | None = None
-    """Over 0 to 2; 1 is neutral."""
-    stop_sequences: tuple[str, ...] = ()
-    """Texts that end the answer and are not part of it."""
-    seed: int | None = None
-    """Makes sampling repeatable on the same engine."""
-    time_limit_seconds: float | None = None
-    """So long after admission the answer ends with the text so far and ``FinishReason.TIME_LIMIT``."""
-    stops_before_deadline: bool = False
-    """End so shortly before the caller's deadline, rather than fail at it."""
+    effective_options: bool = False
+    """The options in force, defaults and clamping included."""
+    token_ids: bool = False
+    """The ids of the prompt's and the choices' tokens."""
+    prompt_text: bool = False
+    """What the chat template made of the conversation."""
+    running_usage: bool = False
+    """With every delta, the tokens counted so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,83 +37,30 @@ class GenerationRequest:
     messages: tuple[Message, ...]
     options: GenerationOptions
     is_streamed: bool
-    """False where nobody reads before the end: the engine then makes one delta of the whole answer."""
+    """False where nobody reads before the end: the engine then makes one delta of each whole choice."""
     deadline: float | None = None
     """When the caller gives up, on the event loop's clock; None where it waits for ever."""
     field_prefix: str = ""
     """What stands before a field's path in the caller's own request: ``chat.`` for a streamed call."""
-
-
-@unique
-class FinishReason(Enum):
-    """Why an answer ended."""
-
-    STOP = "stop"
-    """The model ended its turn, or a stop sequence came."""
-    LENGTH = "length"
-    """``max_output_tokens`` or the context was used up."""
-    TIME_LIMIT = "time_limit"
-    """The caller's time limit passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call."""
-
-    prompt_token_count: int
-    output_token_count: int
-    cached_prompt_token_count: int = 0
-    """Of the prompt's tokens, those that the engine did not have to compute again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Where the time of one call went, in seconds; None where the engine does not tell."""
-
-    queue_seconds: float | None = None
-    """From the engine's taking the request to the start of its work on it."""
-    first_token_seconds: float | None = None
-    """From the engine's taking the request to its first token."""
-    total_seconds: float | None = None
-    """From the engine's taking the request to its last token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The first event: the prompt is accepted, nothing is generated yet."""
-
-    prompt_token_count: int
-    max_output_tokens: int
-    """The effective number, after defaults and after clamping to the context."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """A piece of the answer's text."""
-
-    text: str
-    token_count: int
-    """How many tokens made it; several where the engine was faster than the reader."""
-    choice_index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceEnd:
-    """How one of the answers ended."""
-
-    finish_reason: FinishReason
-    stop_sequence: str | None = None
-    """The stop sequence that ended it, where one did."""
-    choice_index: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The last event."""
-
-    choices: tuple[ChoiceEnd, ...]
-    usage: Usage
-    timings: Timings
-
-
-Event = Started | Delta | Finished
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    """None: the model decides where tools are offered."""
+    is_parallel_calling: bool = True
+    """Whether the model may call several tools in one turn; else only the first call is kept."""
+    response_format: ResponseFormat | None = None
+    """The form that the answer is held to; None for free text."""
+    reasoning: ReasoningOptions = field(default_factory=ReasoningOptions)
+    context_policy: ContextPolicy = field(default_factory=ContextPolicy)
+    continues_final_message: bool = False
+    """The last message, of the assistant, is continued rather than answered."""
+    chat_template_arguments: Mapping[str, object] = field(default_factory=dict)
+    """For what the chat template knows and no field of this request decides."""
+    response_options: ResponseOptions = field(default_factory=ResponseOptions)
+    min_tokens_per_delta: int | None = None
+    """The fewest tokens that are gathered into one delta, first and last excepted; None: as they come."""
+    user_id: str = ""
+    """The caller's own name for its end user, for the log."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own marks, for the log."""
+    priority: int = 0
+    """Lower runs first, where the engine schedules by priority."""

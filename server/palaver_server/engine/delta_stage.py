@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vllm.outputs import CompletionOutput
 
-from palaver_server.core.generation import Delta
+from palaver_server.core.events import Delta
 
 
 class DeltaStage:

@@ -12,7 +12,7 @@ from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.stats import RequestStateStats
 
-from palaver_server.core.generation import ChoiceEnd, Event, Finished, FinishReason, Started, Timings, Usage
+from palaver_server.core.events import ChoiceEnd, Event, Finished, FinishReason, Started, Timings, Usage
 from palaver_server.engine.delta_stage import DeltaStage
 from palaver_server.engine.pulse import Pulse
 from palaver_server.engine.vllm_errors import engine_unavailable, generation_failed, translated

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from palaver_server.core.engine import EngineStartError, ReportProgress
-from palaver_server.core.generation import GenerationOptions
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine import processes
 from palaver_server.engine.build_progress import BuildProgress, Step
 from palaver_server.engine.environment import make_engine_folder, remove_engine_folder, set_variables

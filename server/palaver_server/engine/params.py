@@ -9,8 +9,9 @@ from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
 from vllm.sampling_params import SamplingParams
 
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
-from palaver_server.core.generation import GenerationOptions, GenerationRequest
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import SamplingDefaults
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.rendering import Rendered
 from palaver_server.engine.vllm_errors import translated
 

@@ -15,7 +15,8 @@ from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from palaver_server.core.errors import invalid_field
-from palaver_server.core.generation import GenerationOptions, GenerationRequest
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.vllm_args import VllmArguments
 from palaver_server.engine.vllm_errors import translated
 

@@ -14,8 +14,8 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from palaver_server.core.generation import GenerationOptions
 from palaver_server.core.model import ModelDescription
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.build_progress import Step
 from palaver_server.engine.children import Target, enter_engine_core
 from palaver_server.engine.environment import unchanged

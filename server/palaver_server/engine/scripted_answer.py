@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from palaver_server.core.generation import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
+from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
 from palaver_server.engine.scripted_stop_filter import StopFilter
 from palaver_server.engine.scripted_words import split_words, write_words
 

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
-from palaver_server.core.generation import Event, FinishReason, GenerationRequest, Started
+from palaver_server.core.events import Event, FinishReason, Started
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.engine.scripted_answer import ScriptedAnswer, ScriptedPrompt
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour

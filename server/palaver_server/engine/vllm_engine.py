@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.core.generation import Event, GenerationOptions, GenerationRequest
+from palaver_server.core.events import Event
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.build_progress import BUILT_FRACTION
 from palaver_server.engine.launch import Launch
 from palaver_server.engine.vllm_prompt import VllmPrompt

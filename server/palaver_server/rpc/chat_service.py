@@ -10,7 +10,7 @@ import grpc
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 from palaver_server.core.chat import Chat
-from palaver_server.core.generation import Delta, Finished, Started
+from palaver_server.core.events import Delta, Finished, Started
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import Call, current_call
 from palaver_server.rpc.validation import check

@@ -19,19 +19,11 @@ from palaver.v1 import (
     usage_pb2,
 )
 from palaver_server.core.conversation import Message, Role, TextPart
-from palaver_server.core.generation import (
-    ChoiceEnd,
-    Delta,
-    Finished,
-    FinishReason,
-    GenerationOptions,
-    GenerationRequest,
-    Started,
-    Timings,
-    Usage,
-)
+from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Started, Timings, Usage
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, ModelDescription, SamplingDefaults
+from palaver_server.core.options import GenerationOptions
 
 _ROLES = {
     role_pb2.ROLE_SYSTEM: Role.SYSTEM,
@@ -43,6 +35,8 @@ _FINISH_REASONS = {
     FinishReason.STOP: choice_pb2.FINISH_REASON_STOP,
     FinishReason.LENGTH: choice_pb2.FINISH_REASON_LENGTH,
     FinishReason.TIME_LIMIT: choice_pb2.FINISH_REASON_TIME_LIMIT,
+    FinishReason.TOOL_CALLS: choice_pb2.FINISH_REASON_TOOL_CALLS,
+    FinishReason.REPETITION: choice_pb2.FINISH_REASON_REPETITION,
 }
 _LOAD_PHASES = {
     LoadPhase.FETCHING: model_pb2.LOAD_PHASE_FETCHING,

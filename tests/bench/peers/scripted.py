@@ -10,7 +10,9 @@ import os
 from time import perf_counter
 
 from palaver_server.core.conversation import Message, Role, TextPart
-from palaver_server.core.generation import Delta, Finished, GenerationOptions, GenerationRequest
+from palaver_server.core.events import Delta, Finished
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine
 from tests.bench.burner import Burner

@@ -1,6 +1,7 @@
 """The same questions put to the model inside vLLM, through its chat rendering and its GLM parsers."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from vllm.renderers.online_renderer import OnlineRenderer
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from tiny_glm_training.cases import CASES, TOOLS, Case
+from tiny_glm_training.cases import CASES, TOOLS, Case, Message
 from tiny_glm_training.check import CheckFailed
 
 PARSERS: Final[dict[str, Any]] = {"tool_parser": "glm45", "reasoning_parser": "glm45", "enable_auto_tools": True}
@@ -55,7 +56,7 @@ class Served:
         tools = {"tools": TOOLS, "tool_choice": tool_choice} if case.tools else {}
         return ChatCompletionRequest(
             model="tiny-glm",
-            messages=list(case.messages),
+            messages=[as_sent(message) for message in case.messages],
             temperature=0,
             chat_template_kwargs={"enable_thinking": case.thinking},
             skip_special_tokens=False,
@@ -111,6 +112,17 @@ class Served:
         )
         whole = Parsed(reasoning or "", content or "", tuple((call.name, call.arguments) for call in called or ()))
         return text, joined(deltas), whole, reason
+
+
+def as_sent(message: Message) -> Message:
+    """The message with the arguments of past calls as text, which the API takes; templates are given mappings."""
+    if "tool_calls" not in message:
+        return message
+    called = [
+        call | {"function": call["function"] | {"arguments": json.dumps(call["function"]["arguments"])}}
+        for call in message["tool_calls"]
+    ]
+    return message | {"tool_calls": called}
 
 
 def joined(deltas: list[Any]) -> Parsed:
