@@ -142,3 +142,5 @@ async def test_a_plain_sigterm_lets_the_streams_end_and_leaves_nothing(start_eng
             assert reader.events[-1] == "finished"
         assert await asyncio.wait_for(server.process.wait(), 30) == 0
     await all_gone(family, 1)
+    await server._reader
+    assert '"stopped"' in server.lines[-1], "nothing is written after the last word, and no trace of the interpreter"

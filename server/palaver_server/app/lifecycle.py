@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Protocol
@@ -68,9 +69,7 @@ class App:
             tls=tls_files(settings),
             max_health_watches=settings.max_health_watches,
         )
-        self._health_port = HealthPort(
-            self._readiness, limits=server_limits(settings), max_health_watches=settings.max_health_watches
-        )
+        self._health_port: HealthPort | None = None
         self._asked_to_stop = asyncio.Event()
 
     @property
@@ -92,7 +91,7 @@ class App:
             # 1. Bind: from here on health, reflection and GetModel answer.
             address = await self._server.start(self._settings.listen)
             if self._settings.health_listen is not None:
-                log.info("health port", address=await self._health_port.start(self._settings.health_listen))
+                log.info("health port", address=await self._open_health_port(self._settings.health_listen))
             supervisor.tell("STATUS=loading the model")
             self._announcer.listening(address)
             # 2. Load while answering. 3. Serve. A signal or the engine's death ends either.
@@ -113,6 +112,14 @@ class App:
                 return EXIT_CLEAN
             finally:
                 await self._end(load, asked, failed)
+
+    async def _open_health_port(self, listen: str) -> str:
+        self._health_port = HealthPort(
+            self._readiness,
+            limits=server_limits(self._settings),
+            max_health_watches=self._settings.max_health_watches,
+        )
+        return await self._health_port.start(listen)
 
     async def _load(self, address: str) -> bool:
         try:
@@ -147,7 +154,9 @@ class App:
         self._readiness.add(NotReady.DRAINING)
         await self._chat.drain(self._settings.grace if can_answer else 0.0)
         # 3. Watches and reflection streams end, then the port closes.
-        await asyncio.gather(self._server.stop(), self._health_port.stop())
+        await self._server.stop()
+        if self._health_port is not None:
+            await self._health_port.stop()
         # 4. The engine ends, with every process of it.
         for task in tasks:
             task.cancel()
@@ -178,4 +187,8 @@ class App:
 
 def seconds_since_process_start() -> float:
     """Seconds since this process was started, the imports included."""
-    return time.time() - psutil.Process().create_time()
+    created = psutil.Process().create_time()
+    if sys.platform != "linux":
+        return time.time() - created
+    # Linux counts a start from the boot, whose time of day it knows in whole seconds: the difference has no such error.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())
