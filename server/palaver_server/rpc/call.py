@@ -22,6 +22,8 @@ class Call:
     request_id: str
     peer: str
     began: float = field(default_factory=time.monotonic)
+    has_answered: bool = False
+    """A part of a streamed answer has been sent, as far as the handler says so: an error can only follow it."""
     notes: dict[str, object] = field(default_factory=dict)
     """Figures for the access log, such as token counts. Never a prompt, an answer or a key."""
 

@@ -6,6 +6,7 @@ where waiting helps, ``QuotaFailure`` for limits (https://google.aip.dev/193).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -76,9 +77,20 @@ def status_from_error(error: PalaverError, request_id: str) -> status_pb2.Status
 
 
 def trailing_metadata(error: PalaverError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
-    """What an error adds to a call's trailers: its details and the request id."""
+    """What an error adds to a call's trailers: its details, the request id, and the time to wait.
+
+    The last two reach HTTP callers as headers: ``retry-after`` in whole seconds (RFC 9110, section 10.2.3), and
+    ``retry-after-ms``, which OpenAI's clients prefer.
+    """
     status = status_from_error(error, request_id)
-    return (STATUS_DETAILS_KEY, status.SerializeToString()), ("x-request-id", request_id)
+    metadata: list[tuple[str, str | bytes]] = [
+        (STATUS_DETAILS_KEY, status.SerializeToString()),
+        ("x-request-id", request_id),
+    ]
+    if error.retry_after_seconds is not None:
+        metadata.append(("retry-after", str(math.ceil(error.retry_after_seconds))))
+        metadata.append(("retry-after-ms", str(math.ceil(error.retry_after_seconds * 1000))))
+    return tuple(metadata)
 
 
 def _packed(

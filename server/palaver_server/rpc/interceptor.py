@@ -16,6 +16,7 @@ from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.rpc.call import REQUEST_ID_KEY, Call, current_call, request_id_from
 from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
 from palaver_server.rpc.errors import TABLE, trailing_metadata
+from palaver_server.rpc.openai.errors import body_metadata
 
 log = structlog.get_logger("palaver.access")
 
@@ -122,7 +123,7 @@ async def _call(method: str, context: Context) -> AsyncIterator[None]:
         code = _code_at_end(context)
     except PalaverError as error:
         code, reason = TABLE[error.reason].code, error.reason
-        await context.abort(code, error.message, trailing_metadata(error, call.request_id))
+        await _abort(context, call, error)
     except grpc.aio.AbortError:
         code = _code_of(context)
         raise
@@ -137,11 +138,19 @@ async def _call(method: str, context: Context) -> AsyncIterator[None]:
         code, reason = grpc.StatusCode.INTERNAL, Reason.INTERNAL
         log.exception("a handler failed", method=method)
         unknown = PalaverError(reason, "An internal error happened; the server's log tells more under the request id.")
-        await context.abort(code, unknown.message, trailing_metadata(unknown, call.request_id))
+        await _abort(context, call, unknown)
     finally:
         _write_access_line(call, code, reason)
         structlog.contextvars.clear_contextvars()
         current_call.reset(token)
+
+
+async def _abort(context: Context, call: Call, error: PalaverError) -> None:
+    """End the call with the error's status; a body for HTTP callers goes with it while there is no answer yet."""
+    metadata = trailing_metadata(error, call.request_id)
+    if not call.has_answered:
+        metadata += body_metadata(call.method, error)
+    await context.abort(TABLE[error.reason].code, error.message, metadata)
 
 
 def _code_at_end(context: Context) -> grpc.StatusCode:

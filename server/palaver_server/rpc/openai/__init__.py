@@ -1,0 +1,1 @@
+"""OpenAI's chat protocol: its JSON into the contract's own request, the domain's answer into its JSON."""
