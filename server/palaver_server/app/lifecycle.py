@@ -68,6 +68,7 @@ class App:
             limits=server_limits(settings),
             tls=tls_files(settings),
             max_health_watches=settings.max_health_watches,
+            event_stream_keepalive_seconds=settings.event_stream_keepalive,
         )
         self._health_port: HealthPort | None = None
         self._asked_to_stop = asyncio.Event()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from palaver_server.core.events import Finished
+
+Context = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_ID_KEY = "x-request-id"
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -37,3 +45,19 @@ def request_id_from(given: str | bytes | None) -> str:
     if isinstance(given, str) and _ACCEPTABLE_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex
+
+
+def deadline_of(context: Context) -> float | None:
+    """When the caller gives up, on the event loop's clock; None for a caller who waits for ever."""
+    remaining = context.time_remaining()
+    return None if remaining is None else asyncio.get_running_loop().time() + remaining
+
+
+def note_finished(call: Call, finished: Finished) -> None:
+    """Note the figures of an answer for the access log."""
+    call.notes.update(
+        prompt_tokens=finished.usage.prompt_token_count,
+        output_tokens=finished.usage.output_token_count,
+        cached_tokens=finished.usage.cached_prompt_token_count,
+        finish_reason=",".join(end.finish_reason.value for end in finished.choices),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
@@ -10,9 +9,9 @@ import grpc
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 from palaver_server.core.chat import Chat
-from palaver_server.core.events import Delta, Finished, Started
+from palaver_server.core.events import Delta, Started
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import Call, current_call
+from palaver_server.rpc.call import current_call, deadline_of, note_finished
 from palaver_server.rpc.validation import check
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,7 +30,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         check(request)
         call = current_call.get()
         generation = codec.request_from_proto(
-            request, request_id=call.request_id, is_streamed=False, field_prefix="", deadline=_deadline(context)
+            request, request_id=call.request_id, is_streamed=False, field_prefix="", deadline=deadline_of(context)
         )
         texts: dict[int, str] = {}
         async with self._chat.answer(generation) as events:
@@ -43,7 +42,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                     started = event
                 else:
                     finished = event
-        _note(call, finished)
+        note_finished(call, finished)
         return codec.answer_to_proto(
             started,
             texts,
@@ -64,7 +63,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             request_id=call.request_id,
             is_streamed=True,
             field_prefix="chat.",
-            deadline=_deadline(context),
+            deadline=deadline_of(context),
         )
         write, to_proto = context.write, codec.delta_to_proto
         sequence_number = 0
@@ -85,7 +84,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                         )
                     )
                 else:
-                    _note(call, event)
+                    note_finished(call, event)
                     await write(codec.finished_to_proto(event))
 
     async def CountTokens(  # noqa: N802  # the contract's name
@@ -109,19 +108,3 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             context_length=context_length,
             max_output_tokens=min(generation.options.max_output_tokens or room, room),
         )
-
-
-def _deadline(context: Context) -> float | None:
-    """On the event loop's clock; None for a caller who waits for ever."""
-    remaining = context.time_remaining()
-    return None if remaining is None else asyncio.get_running_loop().time() + remaining
-
-
-def _note(call: Call, finished: Finished) -> None:
-    """Figures for the access log."""
-    call.notes.update(
-        prompt_tokens=finished.usage.prompt_token_count,
-        output_tokens=finished.usage.output_token_count,
-        cached_tokens=finished.usage.cached_prompt_token_count,
-        finish_reason=",".join(end.finish_reason.value for end in finished.choices),
-    )

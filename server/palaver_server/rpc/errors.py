@@ -56,6 +56,13 @@ TABLE: Mapping[Reason, Statuses] = {
 """Every reason stands here; a test sees to it."""
 
 
+def internal_error() -> PalaverError:
+    """What a caller is told of a fault of ours; the log has the rest."""
+    return PalaverError(
+        Reason.INTERNAL, "An internal error happened; the server's log tells more under the request id."
+    )
+
+
 def status_from_error(error: PalaverError, request_id: str) -> status_pb2.Status:
     """The whole ``google.rpc.Status`` of an error, with the request id in its ``ErrorInfo``."""
     info = error_details_pb2.ErrorInfo(

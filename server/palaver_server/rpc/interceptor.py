@@ -15,7 +15,7 @@ import structlog
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.rpc.call import REQUEST_ID_KEY, Call, current_call, request_id_from
 from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
-from palaver_server.rpc.errors import TABLE, trailing_metadata
+from palaver_server.rpc.errors import TABLE, internal_error, trailing_metadata
 from palaver_server.rpc.openai.errors import body_metadata
 
 log = structlog.get_logger("palaver.access")
@@ -137,8 +137,7 @@ async def _call(method: str, context: Context) -> AsyncIterator[None]:
     except Exception:
         code, reason = grpc.StatusCode.INTERNAL, Reason.INTERNAL
         log.exception("a handler failed", method=method)
-        unknown = PalaverError(reason, "An internal error happened; the server's log tells more under the request id.")
-        await _abort(context, call, unknown)
+        await _abort(context, call, internal_error())
     finally:
         _write_access_line(call, code, reason)
         structlog.contextvars.clear_contextvars()

@@ -1,43 +1,170 @@
-"""``palaver.v1.OpenAIService``: in the contract, not served yet; every call says so by name."""
+"""``palaver.v1.OpenAIService``: OpenAI's JSON in, OpenAI's JSON or its stream of events out."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from dataclasses import replace
 from typing import Any
 
 import grpc
 from google.api import httpbody_pb2
+from pydantic import ValidationError
 
 from palaver.v1 import openai_service_pb2, openai_service_pb2_grpc
-from palaver_server.core.errors import PalaverError, Reason
+from palaver_server.core.chat import Chat
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason
+from palaver_server.core.events import Delta, Started
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.rpc import codec
+from palaver_server.rpc.call import current_call, deadline_of, note_finished
+from palaver_server.rpc.errors import internal_error
+from palaver_server.rpc.openai.blame import in_callers_words, type_error
+from palaver_server.rpc.openai.body import Body, StreamOptions
+from palaver_server.rpc.openai.chunks import Chunks
+from palaver_server.rpc.openai.completion import Completion
+from palaver_server.rpc.openai.errors import error_json
+from palaver_server.rpc.openai.event_stream import EventStream
+from palaver_server.rpc.openai.models import model_json, model_list_json
+from palaver_server.rpc.openai.options import wide_seed
+from palaver_server.rpc.openai.request import request_from_body
+from palaver_server.rpc.strict_json import parse
+from palaver_server.rpc.validation import check
+
+JSON = "application/json"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
-    """Refuses each method with ``METHOD_NOT_SUPPORTED``."""
+    """Answers OpenAI's clients through ``core.chat``.
 
-    async def CreateChatCompletion(  # noqa: N802  # the contract's name
+    Args:
+        chat: answers.
+        keepalive_seconds: after so much silence a stream gets a comment line.
+    """
+
+    def __init__(self, chat: Chat, *, keepalive_seconds: float) -> None:
+        self._chat = chat
+        self._keepalive_seconds = keepalive_seconds
+        self._created = int(time.time())
+
+    async def CreateChatCompletion(  # type: ignore[override]  # noqa: N802  # writes, as StreamChat does
         self, request: httpbody_pb2.HttpBody, context: Context
-    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
-        """Refuse."""
-        raise _not_supported()
-        yield httpbody_pb2.HttpBody()  # type: ignore[unreachable]  # makes this the generator that the contract asks for
+    ) -> None:
+        """Answer in one piece or in many, as the body asks."""
+        body = _body(request.data)
+        if body.stream:
+            await self._stream(body, context)
+        else:
+            with in_callers_words(body):
+                await self._answer(_generation(body, context), context)
 
     async def ListOpenAIModels(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.ListOpenAIModelsRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
-        """Refuse."""
-        raise _not_supported()
+        """List the one model."""
+        check(request)
+        return httpbody_pb2.HttpBody(content_type=JSON, data=model_list_json([self._chat.model], self._created))
 
     async def GetOpenAIModel(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.GetOpenAIModelRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
-        """Refuse."""
-        raise _not_supported()
+        """Describe the model by its id."""
+        check(request)
+        model = self._chat.model
+        if request.model != model.model_id:
+            raise PalaverError(
+                Reason.MODEL_NOT_FOUND,
+                f"This server does not serve that model. It serves {model.model_id!r}.",
+                violations=[FieldViolation("model", f"no such model here; {model.model_id!r} is served")],
+                metadata={"model": model.model_id},
+            )
+        return httpbody_pb2.HttpBody(content_type=JSON, data=model_json(model, self._created))
+
+    async def _answer(self, generation: GenerationRequest, context: Context) -> None:
+        call = current_call.get()
+        completion = Completion(
+            generation,
+            answer_id=f"chatcmpl-{call.request_id}",
+            model=self._chat.model.model_id,
+            created=int(time.time()),
+        )
+        async with self._chat.answer(generation) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    completion.add(event)
+                elif isinstance(event, Started):
+                    completion.start(event)
+                else:
+                    finished = event
+        note_finished(call, finished)
+        await context.write(httpbody_pb2.HttpBody(content_type=JSON, data=completion.finish(finished)))
+
+    async def _stream(self, body: Body, context: Context) -> None:
+        """Send events. A failure after the first is one more event, and then the status of the call as ever."""
+        stream = EventStream(context, current_call.get())
+        try:
+            with in_callers_words(body):
+                generation = _generation(body, context)
+                async with stream.kept_alive(self._keepalive_seconds):
+                    await self._send_chunks(generation, body.stream_options or StreamOptions(), stream)
+        except PalaverError as error:
+            if stream.has_begun:
+                await stream.send(_error_event(error))
+            raise
+        except Exception:
+            if stream.has_begun:
+                await stream.send(_error_event(internal_error()))
+            raise
+
+    async def _send_chunks(self, generation: GenerationRequest, options: StreamOptions, stream: EventStream) -> None:
+        call = current_call.get()
+        chunks = Chunks(
+            generation,
+            answer_id=f"chatcmpl-{call.request_id}",
+            model=self._chat.model.model_id,
+            created=int(time.time()),
+            has_usage=options.include_usage,
+            has_running_usage=options.include_usage and options.continuous_usage_stats,
+        )
+        send, to_chunk = stream.send, chunks.piece
+        is_first = True
+        async with self._chat.answer(generation) as events:
+            async for event in events:
+                if isinstance(event, Delta):
+                    if is_first:
+                        call.notes["first_delta_ms"] = round((time.monotonic() - call.began) * 1000, 3)
+                        is_first = False
+                    await send(to_chunk(event))
+                elif isinstance(event, Started):
+                    await send(chunks.start(event))
+                else:
+                    note_finished(call, event)
+                    await send(chunks.finish(event))
 
 
-def _not_supported() -> PalaverError:
-    return PalaverError(
-        Reason.METHOD_NOT_SUPPORTED, "This server does not speak OpenAI's protocol yet; use palaver.v1.ChatService."
+def _body(data: bytes) -> Body:
+    document = parse(data)
+    try:
+        return Body.model_validate(document)
+    except ValidationError as error:
+        raise type_error(error) from None
+
+
+def _generation(body: Body, context: Context) -> GenerationRequest:
+    """The domain's request, by the contract's: what the contract does not allow is refused there, and only there."""
+    request = request_from_body(body)
+    check(request)
+    generation = codec.request_from_proto(
+        request.chat,
+        request_id=current_call.get().request_id,
+        is_streamed=body.stream,
+        field_prefix="",
+        deadline=deadline_of(context),
     )
+    seed = wide_seed(body)
+    return generation if seed is None else replace(generation, options=replace(generation.options, seed=seed))
+
+
+def _error_event(error: PalaverError) -> bytes:
+    return f"data: {error_json(error)}\n\n".encode()

@@ -67,6 +67,7 @@ class RpcServer:
         limits: ServerLimits,
         tls: TlsFiles | None,
         max_health_watches: int,
+        event_stream_keepalive_seconds: float,
     ) -> None:
         self._tls = tls
         self._server = new_server(limits, [CallInterceptor()])
@@ -74,7 +75,9 @@ class RpcServer:
         self._reflection = ReflectionServicer((*SERVICES, HEALTH))
         chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(chat), self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(chat, readiness, loading), self._server)
-        openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(OpenAIService(), self._server)
+        openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(
+            OpenAIService(chat, keepalive_seconds=event_stream_keepalive_seconds), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection.add_to(self._server)
 

@@ -31,6 +31,7 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
     ),
     "ListModelsRequest": ("page_size", "page_token"),
     "GetModelRequest": ("name",),
+    "GetOpenAIModelRequest": ("model",),
 }
 
 SUPPORTED_FIELDS = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf.message import Message
 from protovalidate import Validator, Violation
 
-from palaver.v1 import chat_service_pb2, model_service_pb2
+from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.rpc.support import refuse_unsupported
 
@@ -50,5 +50,6 @@ def warm_up() -> None:
         chat_service_pb2.CountTokensRequest(),
         model_service_pb2.ListModelsRequest(),
         model_service_pb2.GetModelRequest(),
+        openai_service_pb2.GetOpenAIModelRequest(),
     ):
         _validator.collect_violations(message)
