@@ -134,7 +134,6 @@ TABLE = [
     Bad("a model that is not there", {"name": "models/none"}, "name", "MODEL_NOT_FOUND", "NOT_FOUND", GET),
     Bad("a message above the limit", {"messages": [said("x" * (9 * 1024**2))]}, None, "", "RESOURCE_EXHAUSTED"),
     Bad("a method that does not exist", b"", None, "METHOD_NOT_FOUND", "UNIMPLEMENTED", "/palaver.v1.ChatService/Nope"),
-    Bad("OpenAI's protocol, not served yet", b"", None, "METHOD_NOT_SUPPORTED", "UNIMPLEMENTED", "/palaver.v1.OpenAIService/ListOpenAIModels"),
 ]  # fmt: skip
 
 
