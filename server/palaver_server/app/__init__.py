@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import structlog
 
+from palaver_server.app.edge import Edge
 from palaver_server.app.lifecycle import EXIT_FAILED, Announcer, App
-from palaver_server.app.wiring import new_engine, refuse_careless_listening
+from palaver_server.app.wiring import new_engine, refuse_careless_edge, refuse_careless_listening
+from palaver_server.edge.binary import EdgeError
 from palaver_server.rpc.listener import ListenError
 from palaver_server.settings import Settings, SettingsError
 from palaver_server.telemetry.log import configure_logging
@@ -18,16 +20,31 @@ __all__ = ["Announcer", "App", "run"]
 log = structlog.get_logger("palaver.app")
 
 
-def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer) -> int:
-    """Serve until a signal or a failure; return the exit code of the process."""
+def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer, *, has_edge: bool = False) -> int:
+    """Serve until a signal or a failure; return the exit code of the process.
+
+    Args:
+        settings: what to serve, and how.
+        vllm_arguments: flags for vLLM, as they stood on the command line.
+        announcer: is told how the start goes on.
+        has_edge: run the Envoy sidecar as well.
+    """
     configure_logging(settings.log_level, settings.log_format)
     try:
         refuse_careless_listening(settings)
-        return asyncio.run(_serve(settings, vllm_arguments, announcer))
-    except (ListenError, SettingsError) as error:
+        edge = _prepared_edge(settings) if has_edge else None
+        return asyncio.run(_serve(settings, vllm_arguments, announcer, edge))
+    except (EdgeError, ListenError, SettingsError) as error:
         log.error("cannot start", cause=str(error))  # noqa: TRY400  # a sentence, not a trace
         return EXIT_FAILED
 
 
-async def _serve(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer) -> int:
-    return await App(settings, new_engine(settings, vllm_arguments), announcer).run()
+def _prepared_edge(settings: Settings) -> Edge:
+    refuse_careless_edge(settings)
+    edge = Edge(settings)
+    edge.prepare()
+    return edge
+
+
+async def _serve(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer, edge: Edge | None) -> int:
+    return await App(settings, new_engine(settings, vllm_arguments), announcer, edge).run()

@@ -9,12 +9,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Protocol
 
 import psutil
 import structlog
 
 from palaver_server.app import supervisor
+from palaver_server.app.edge import Edge
 from palaver_server.app.wiring import server_limits, tls_files
 from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
@@ -22,6 +24,7 @@ from palaver_server.core.engine import Engine, EngineStartError
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.readiness import NotReady, Readiness
+from palaver_server.edge.binary import EdgeError
 from palaver_server.rpc.server import HealthPort, RpcServer
 from palaver_server.settings import Settings
 
@@ -38,6 +41,9 @@ class Announcer(Protocol):
     def listening(self, address: str) -> None:
         """The port answers health, reflection and GetModel; chats are refused until ``ready``."""
 
+    def edge_listening(self, address: str, status_address: str, ca: Path | None) -> None:
+        """The edge answers at its TLS port; clients need this authority, where it is one of our own."""
+
     def progress(self, progress: LoadProgress) -> None:
         """The load has come this far."""
 
@@ -51,10 +57,11 @@ class Announcer(Protocol):
 class App:
     """One server with one engine, from the bind to the last process's end."""
 
-    def __init__(self, settings: Settings, engine: Engine, announcer: Announcer) -> None:
+    def __init__(self, settings: Settings, engine: Engine, announcer: Announcer, edge: Edge | None = None) -> None:
         self._settings = settings
         self._engine = engine
         self._announcer = announcer
+        self._edge = edge
         self._readiness = Readiness(NotReady.LOADING)
         self._loading = Loading()
         self._admission = Admission(
@@ -72,6 +79,7 @@ class App:
         )
         self._health_port: HealthPort | None = None
         self._asked_to_stop = asyncio.Event()
+        self._edge_is_up = asyncio.Event()
 
     @property
     def waiting_count(self) -> int:
@@ -90,29 +98,45 @@ class App:
         """
         with self._signals():
             # 1. Bind: from here on health, reflection and GetModel answer.
-            address = await self._server.start(self._settings.listen)
+            address = await self._server.start(
+                self._settings.listen, None if self._edge is None else self._edge.places.api_socket
+            )
             if self._settings.health_listen is not None:
                 log.info("health port", address=await self._open_health_port(self._settings.health_listen))
             supervisor.tell("STATUS=loading the model")
             self._announcer.listening(address)
-            # 2. Load while answering. 3. Serve. A signal or the engine's death ends either.
+            # 2. Load while answering. 3. Serve. A signal, or the death of engine or edge, ends either.
             asked = asyncio.create_task(self._asked_to_stop.wait(), name="asked to stop")
             failed = asyncio.create_task(self._engine.wait_failed(), name="engine failed")
+            edge = asyncio.create_task(self._run_edge(), name="edge")
             load = asyncio.create_task(self._load(address), name="load")
             try:
-                await asyncio.wait({load, asked}, return_when=asyncio.FIRST_COMPLETED)
-                if asked.done():
-                    return EXIT_CLEAN
-                if not load.result():
+                await asyncio.wait({load, asked, edge}, return_when=asyncio.FIRST_COMPLETED)
+                if load.done() and not load.result():
                     return EXIT_FAILED
-                await asyncio.wait({asked, failed}, return_when=asyncio.FIRST_COMPLETED)
+                if not (asked.done() or edge.done()):
+                    await asyncio.wait({asked, failed, edge}, return_when=asyncio.FIRST_COMPLETED)
                 if failed.done():
                     log.error("the engine failed", cause=failed.result())
                     self._readiness.add(NotReady.ENGINE_FAILED)
-                    return EXIT_FAILED
-                return EXIT_CLEAN
+                if edge.done():
+                    log.error("the edge failed", cause=edge.result())
+                return EXIT_FAILED if failed.done() or edge.done() else EXIT_CLEAN
             finally:
-                await self._end(load, asked, failed)
+                await self._end(load, asked, failed, edge)
+
+    async def _run_edge(self) -> str:
+        """Start the edge, where there is one, and return only when it has failed."""
+        if self._edge is None:
+            self._edge_is_up.set()
+            return await asyncio.Future()
+        try:
+            await self._edge.start()
+        except EdgeError as error:
+            return str(error)
+        self._announcer.edge_listening(self._edge.address, self._edge.status_address, self._edge.ca)
+        self._edge_is_up.set()
+        return await self._edge.wait_failed()
 
     async def _open_health_port(self, listen: str) -> str:
         self._health_port = HealthPort(
@@ -132,6 +156,7 @@ class App:
             return False
         self._report(LoadProgress(LoadPhase.READY, 1.0))
         self._readiness.remove(NotReady.LOADING)
+        await self._edge_is_up.wait()
         seconds = seconds_since_process_start()
         supervisor.tell("READY=1", "STATUS=serving")
         self._announcer.ready(address, self._engine.description.model_id, seconds)
@@ -148,20 +173,27 @@ class App:
         can_answer = self._readiness.is_ready
         # 1. Health turns false while calls are still taken: load balancers lag.
         self._readiness.add(NotReady.LEAVING)
+        if self._edge is not None:
+            await self._edge.fail_health()
         if can_answer:
             log.info("stopping", running=self._chat.running_count, grace_seconds=self._settings.grace)
             await asyncio.sleep(self._settings.drain_delay)
         # 2. New calls are refused; running ones get their grace, then a clear status.
         self._readiness.add(NotReady.DRAINING)
+        if self._edge is not None:
+            await self._edge.drain()
         await self._chat.drain(self._settings.grace if can_answer else 0.0)
         # 3. Watches and reflection streams end, then the port closes.
         await self._server.stop()
         if self._health_port is not None:
             await self._health_port.stop()
-        # 4. The engine ends, with every process of it.
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # 4. The edge ends when the last answer has passed it.
+        if self._edge is not None:
+            await self._edge.stop()
+        # 5. The engine ends, with every process of it.
         await self._engine.shutdown()
         log.info("stopped")
 
@@ -182,6 +214,8 @@ class App:
             self.ask_to_stop()
             return
         log.warning("asked twice: ending at once", signal=signal.Signals(number).name)
+        if self._edge is not None:
+            self._edge.kill()
         self._engine.kill()
         os._exit(EXIT_INTERRUPTED_TWICE)
 

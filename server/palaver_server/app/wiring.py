@@ -112,3 +112,17 @@ def refuse_careless_listening(settings: Settings) -> None:
         f"{settings.listen} can be reached from other machines, and nobody would have to show a key. Listen on "
         "127.0.0.1, ask for client certificates with --tls-client-ca, or say --allow-unauthenticated."
     )
+
+
+def refuse_careless_edge(settings: Settings) -> None:
+    """The same for the edge's TLS port.
+
+    Raises:
+        SettingsError: the edge would answer anybody on the network.
+    """
+    if settings.allow_unauthenticated or settings.edge_client_ca is not None or is_loopback(settings.edge_listen):
+        return
+    raise SettingsError(
+        f"{settings.edge_listen} can be reached from other machines, and nobody would have to show a key. Listen on "
+        "127.0.0.1, ask for client certificates with --edge-client-ca, or say --allow-unauthenticated."
+    )

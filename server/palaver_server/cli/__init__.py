@@ -11,7 +11,9 @@ from palaver_server import __version__
 
 SECTIONS = {
     "Serve": {
-        "serve": "Serve a model over gRPC.",
+        "up": "Serve a model over gRPC, REST and OpenAI's protocol, with TLS.",
+        "serve": "Serve a model over gRPC alone.",
+        "edge": "Render the Envoy sidecar's configuration; find its certificate.",
         "models": "List, fetch, verify and describe models.",
         "settings": "Show every setting, its value and where that comes from.",
         "doctor": "Look at this machine and say what would go wrong.",
@@ -82,7 +84,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="\b\nStart with:               palaver serve\n"
+    epilog="\b\nStart with:               palaver up\n"
     "and in a second terminal: palaver chat 'What is the capital of France?'",
 )
 @click.version_option(__version__, prog_name="palaver")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,20 @@ MAIN = (
 )
 """Settings that ``--help`` shows; ``--help-all`` shows the others too."""
 
+MAIN_OF_UP = (
+    *("edge_listen", "edge_cert", "edge_key", "edge_client_ca", "edge_origins", "edge_status_listen"),
+    *("listen", "engine", "model", "max_concurrent_requests", "grace", "state_dir"),
+    "log_format",
+)
+"""The same for `palaver up`."""
+
 
 class SettingsCommand(click.Command):
     """A command that takes every setting as a flag, and whose ``--help`` still fits a screen."""
 
-    def __init__(self, *arguments: Any, **attributes: Any) -> None:
+    def __init__(self, *arguments: Any, main: Sequence[str] = MAIN, **attributes: Any) -> None:
         super().__init__(*arguments, **attributes)
+        self._main = main
         flags = [_option(setting) for setting in all_settings() if setting.has_flag]
         self.params = [*self.params, _CONFIG, *flags, _HELP_ALL]
 
@@ -47,7 +55,9 @@ class SettingsCommand(click.Command):
         of_settings = [option for option in options if isinstance(option, SettingOption)]
         others = [option for option in options if not isinstance(option, SettingOption)]
         if not context.meta.get(_ALL):
-            main = sorted((o for o in of_settings if o.name in MAIN), key=lambda option: MAIN.index(option.name or ""))
+            main = sorted(
+                (o for o in of_settings if o.name in self._main), key=lambda option: self._main.index(option.name or "")
+            )
             _write(formatter, context, "Options", [*main, *others])
             return
         for title, group in groupby(of_settings, lambda option: option.setting.group):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from palaver_server.cli.options import SettingsCommand, settings_of
+from palaver_server.settings import Settings
 
 
 @click.command(
@@ -21,12 +22,16 @@ from palaver_server.cli.options import SettingsCommand, settings_of
 )
 @click.pass_context
 def serve(context: click.Context, /, **parameters: Any) -> None:
-    """Serve a model over gRPC until SIGTERM or Ctrl-C.
+    """Serve a model over gRPC alone, until SIGTERM or Ctrl-C.
 
     The port answers health, reflection and GetModel from the first second, and chats once the model is loaded. A second
     signal ends at once.
     """
-    settings = settings_of(parameters)
+    sys.exit(serve_settings(context, settings_of(parameters), has_edge=False))
+
+
+def serve_settings(context: click.Context, settings: Settings, *, has_edge: bool) -> int:
+    """Run a server, with or without the edge, and return its exit code."""
     if settings.engine == "scripted" and context.args:
         raise click.exceptions.NoSuchOption(
             context.args[0],
@@ -39,7 +44,6 @@ def serve(context: click.Context, /, **parameters: Any) -> None:
     try:
         from palaver_server.app import run  # noqa: PLC0415  # takes a second, which the view shows
 
-        code = run(settings, tuple(context.args), view)
+        return run(settings, tuple(context.args), view, has_edge=has_edge)
     finally:
         view.close()
-    sys.exit(code)

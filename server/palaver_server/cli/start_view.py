@@ -5,6 +5,7 @@ All of it goes to standard error, beside the log.
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import sys
@@ -20,6 +21,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.settings import Settings
 
+QUESTION = "What is the capital of France?"
+BODY = json.dumps({"messages": [{"role": "ROLE_USER", "content": [{"text": QUESTION}]}]})
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 log = structlog.get_logger("palaver.app")
 
@@ -45,11 +48,39 @@ class Security:
         return ours, theirs
 
 
+@dataclass(frozen=True, slots=True)
+class EdgePort:
+    """The edge's TLS port."""
+
+    address: str
+    ca: Path | None
+    """The authority that clients need; None where the operator brought a certificate."""
+
+    @property
+    def url(self) -> str:
+        """As a client on this machine writes it."""
+        return f"https://{_local(self.address)}"
+
+    def commands(self, model_id: str) -> list[str]:
+        """Ask over OpenAI's protocol, streamed, over REST, and over gRPC."""
+        ca = shlex.quote(str(self.ca or "CA.pem"))
+        message = {"role": "user", "content": QUESTION}
+        openai = {"model": model_id, "stream": True, "messages": [message]}
+        return [
+            f"curl -N --cacert {ca} {self.url}/v1/chat/completions --json {shlex.quote(json.dumps(openai))}",
+            f"curl --cacert {ca} {self.url}/palaver/v1/chat --json {shlex.quote(BODY)}",
+            f"grpcurl -cacert {ca} -d {shlex.quote(BODY)} {_local(self.address)} palaver.v1.ChatService/Chat",
+        ]
+
+
 class StartView(Protocol):
     """Is told how a start goes on; ``app.Announcer`` says when."""
 
     def listening(self, address: str) -> None:
         """The port is bound."""
+
+    def edge_listening(self, address: str, status_address: str, ca: Path | None) -> None:
+        """The edge's TLS port answers."""
 
     def progress(self, progress: LoadProgress) -> None:
         """The load has come this far."""
@@ -67,6 +98,7 @@ class TerminalView:
     def __init__(self, console: Console, security: Security) -> None:
         self._console = console
         self._security = security
+        self._edge: EdgePort | None = None
         self._progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=30),
@@ -85,6 +117,11 @@ class TerminalView:
             f"Listening on [bold]{escape(address)}[/]; the model is loading", highlight=False, soft_wrap=True
         )
 
+    def edge_listening(self, address: str, status_address: str, ca: Path | None) -> None:
+        """Show where, above the bar."""
+        self._edge = EdgePort(address, ca)
+        self._console.print(f"Listening on [bold]{escape(self._edge.url)}[/]", highlight=False, soft_wrap=True)
+
     def progress(self, progress: LoadProgress) -> None:
         """Move the bar."""
         self._progress.update(self._task, completed=progress.fraction, description=_described(progress))
@@ -96,7 +133,7 @@ class TerminalView:
         what = f"[bold]{escape(model_id)}[/] at [bold]{escape(address)}[/]"
         self._console.print(f"[bold green]Ready[/] after {seconds:.1f} s: {what}", highlight=False, soft_wrap=True)
         self._console.print("Try it in a second terminal:", style="dim")
-        for command in commands_to_paste(address, self._security):
+        for command in commands_to_paste(address, self._security, self._edge, model_id):
             self._console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
         self._console.print("Ctrl-C ends the server.\n", style="dim")
 
@@ -114,6 +151,7 @@ class PlainView:
     def __init__(self, console: Console, security: Security) -> None:
         self._console = console
         self._security = security
+        self._edge: EdgePort | None = None
         self._phase: LoadPhase | None = None
 
     def listening(self, address: str) -> None:
@@ -122,6 +160,12 @@ class PlainView:
 
         log.info("listening", address=address, seconds=round(seconds_since_process_start(), 2))
         self._say(f"Listening on {address}; the model is loading")
+
+    def edge_listening(self, address: str, status_address: str, ca: Path | None) -> None:
+        """Say where."""
+        self._edge = EdgePort(address, ca)
+        log.info("edge listening", address=address, status_address=status_address, ca=str(ca) if ca else None)
+        self._say(f"Listening on {self._edge.url}")
 
     def progress(self, progress: LoadProgress) -> None:
         """Write a line when a phase begins."""
@@ -134,7 +178,7 @@ class PlainView:
         log.info("ready", model=model_id, address=address, seconds=round(seconds, 2))
         self._say(f"Ready after {seconds:.1f} s: {model_id} at {address}")
         self._say("Try it in a second terminal:")
-        for command in commands_to_paste(address, self._security):
+        for command in commands_to_paste(address, self._security, self._edge, model_id):
             self._say(f"  {command}")
 
     def close(self) -> None:
@@ -153,18 +197,25 @@ def start_view(settings: Settings) -> StartView:
     return PlainView(console, security)
 
 
-def commands_to_paste(address: str, security: Security) -> list[str]:
+def commands_to_paste(address: str, security: Security, edge: EdgePort | None = None, model_id: str = "") -> list[str]:
     """Commands that work as they stand while the server runs; the names of files that clients need are in capitals."""
-    question = "What is the capital of France?"
-    body = '{"messages": [{"role": "ROLE_USER", "content": [{"text": "' + question + '"}]}]}'
     where = "" if address == DEFAULT_ADDRESS else f" --address {shlex.quote(address)}"
     target = shlex.quote(address)
     ours, theirs = security.flags
+    chat = f"{_program()} chat{where}{ours} {shlex.quote(QUESTION)}"
+    if edge is not None:
+        return [chat, *edge.commands(model_id)]
     return [
-        f"{_program()} chat{where}{ours} {shlex.quote(question)}",
+        chat,
         f"grpcurl {theirs} {target} list",
-        f"grpcurl {theirs} -d {shlex.quote(body)} {target} palaver.v1.ChatService/Chat",
+        f"grpcurl {theirs} -d {shlex.quote(BODY)} {target} palaver.v1.ChatService/Chat",
     ]
+
+
+def _local(address: str) -> str:
+    """An address as this machine reaches it: who listens everywhere listens on loopback."""
+    host, _, port = address.rpartition(":")
+    return f"localhost:{port}" if host in {"0.0.0.0", "[::]", "127.0.0.1", "[::1]"} else address  # noqa: S104  # compared
 
 
 def _program() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from grpc_health.v1 import health_pb2_grpc
 
@@ -81,13 +82,19 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection.add_to(self._server)
 
-    async def start(self, listen: str) -> str:
+    async def start(self, listen: str, edge_socket: Path | None = None) -> str:
         """Bind and answer; give the address as clients write it.
+
+        Args:
+            listen: where clients reach the API.
+            edge_socket: path of a unix socket on which the edge reaches it as well.
 
         Raises:
             ListenError: the address cannot be bound.
         """
         address = bind(self._server, listen, self._tls)
+        if edge_socket is not None:
+            bind(self._server, f"unix:{edge_socket}")
         await self._server.start()
         warm_up()  # after the bind: who connects meanwhile waits some milliseconds instead of being refused
         return address
