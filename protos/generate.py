@@ -63,16 +63,28 @@ class Target:
 
 
 def python(gen: Path) -> None:
-    """Write messages, stubs and type stubs, importable as `palaver.v1`."""
+    """Write messages, stubs and type stubs, importable as `palaver.v1`, and the OpenAPI document of the contract."""
     out = gen / "python"
     out.mkdir(parents=True)
     _protoc(f"--python_out={out}", f"--mypy_out=quiet:{out}", _plugin("mypy"), *CONTRACT, VALIDATE)
     _protoc(f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}", _plugin("mypy_grpc"), *SERVICES)
     for package in ("palaver", "palaver/v1", "buf/validate"):
         (out / package / "__init__.py").touch()
+    _openapi(out)
     # PEP 561. `buf` is left a namespace, which other packages may share, so its marker stands one folder down.
     for package in ("palaver", "buf/validate"):
         (out / package / "py.typed").touch()
+
+
+def _openapi(stubs: Path) -> None:
+    """Write the OpenAPI document and its page beside the stubs, which the server that shows them needs anyway."""
+    with tempfile.NamedTemporaryFile(dir=CACHE, suffix=".binpb") as image:
+        # Comments are what the document is for, and the stubs do not have them.
+        _protoc(
+            "--include_imports", "--include_source_info", f"--descriptor_set_out={image.name}", *CONTRACT, ERROR_DETAILS
+        )
+        folder = stubs / "palaver" / "v1"
+        _run([sys.executable, "-m", "protos.openapi", image.name, folder], {"PYTHONPATH": f"{stubs}{os.pathsep}{ROOT}"})
 
 
 def descriptor(gen: Path) -> None:

@@ -15,12 +15,13 @@ from google.protobuf.descriptor_pb2 import (
 )
 from google.protobuf.descriptor_pool import Default
 
-from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
+from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2, web_service_pb2
 
 SERVICES = [
     chat_service_pb2.DESCRIPTOR.services_by_name["ChatService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
     openai_service_pb2.DESCRIPTOR.services_by_name["OpenAIService"],
+    web_service_pb2.DESCRIPTOR.services_by_name["WebService"],
 ]
 # RPCs that cannot be called over REST. There are none, and each that comes needs its reason here.
 WITHOUT_HTTP: set[str] = set()
@@ -104,7 +105,7 @@ def test_every_rpc_can_be_called_over_rest() -> None:
         for service in SERVICES
         for method in service.methods
     }
-    assert len(found) == 8
+    assert len(found) == 11
     assert {name for name, pattern in found.items() if pattern is None} == WITHOUT_HTTP
 
 

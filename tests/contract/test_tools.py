@@ -122,7 +122,7 @@ def test_a_language_without_its_tools_is_skipped_and_said_so(checkout: Path) -> 
 def test_the_descriptor_set_holds_everything_that_the_edge_transcodes() -> None:
     image = FileDescriptorSet.FromString((ROOT / "gen/descriptor/palaver.binpb").read_bytes())
     services = {f"{file.package}.{service.name}" for file in image.file for service in file.service}
-    assert services == {"palaver.v1.ChatService", "palaver.v1.ModelService", "palaver.v1.OpenAIService"}
+    assert services == {f"palaver.v1.{name}Service" for name in ("Chat", "Model", "OpenAI", "Web")}
     names = {f"{file.package}.{message.name}" for file in image.file for message in file.message_type}
     details = {f"google.rpc.{name}" for name in ("ErrorInfo", "BadRequest", "RetryInfo", "QuotaFailure", "Help")}
     assert {"google.rpc.Status", "google.api.HttpBody", "google.protobuf.Any"} | details <= names

@@ -73,7 +73,7 @@ class Chat:
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused."""
         if not await self._running.wait_idle(grace_seconds):
-            self._running.end_all(self._refusal)
+            self._running.end_all(self.refusal)
             await self._running.wait_idle(END_SECONDS)
 
     def _check(self, request: GenerationRequest) -> None:
@@ -87,17 +87,17 @@ class Chat:
                 metadata={"model": served},
             )
         if not self._readiness.is_accepting:
-            raise self._refusal()
+            raise self.refusal()
 
-    def _refusal(self) -> PalaverError:
-        """Why no call is answered now."""
+    def refusal(self) -> PalaverError:
+        """Why no call is answered now, or soon no more."""
         if NotReady.ENGINE_FAILED in self._readiness:
             return PalaverError(
                 Reason.ENGINE_UNAVAILABLE,
                 "The engine has stopped; the server is going down to be started anew.",
                 retry_after_seconds=RESTART_RETRY_SECONDS,
             )
-        if NotReady.DRAINING in self._readiness:
+        if NotReady.DRAINING in self._readiness or NotReady.LEAVING in self._readiness:
             return PalaverError(
                 Reason.SERVER_DRAINING,
                 "The server is shutting down; call again and another one will answer.",

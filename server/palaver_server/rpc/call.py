@@ -17,6 +17,8 @@ from palaver_server.core.events import Finished
 Context = grpc.aio.ServicerContext[Any, Any]
 
 REQUEST_ID_KEY = "x-request-id"
+TRANSCODED_KEY = "x-envoy-original-path"
+"""Set by Envoy's transcoder, and taken out of what callers send."""
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 """A caller's id goes into logs and headers as it is: nothing that could break a line or a header."""
 
@@ -32,6 +34,10 @@ class Call:
     began: float = field(default_factory=time.monotonic)
     has_answered: bool = False
     """A part of a streamed answer has been sent, as far as the handler says so: an error can only follow it."""
+    is_transcoded: bool = False
+    """Envoy has made this call of an HTTP request: its caller sees no trailers once the answer has begun."""
+    error_body: str | None = None
+    """What callers over HTTP get as the body of an error that the handler raises; None for its status in JSON."""
     notes: dict[str, object] = field(default_factory=dict)
     """Figures for the access log, such as token counts. Never a prompt, an answer or a key."""
 

@@ -9,9 +9,12 @@ import grpc
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 from palaver_server.core.chat import Chat
+from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import Delta, Started
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import current_call, deadline_of, note_finished
+from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished
+from palaver_server.rpc.deadline import before_deadline
+from palaver_server.rpc.errors import internal_error, status_from_error
 from palaver_server.rpc.validation import check
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,7 +36,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             request, request_id=call.request_id, is_streamed=False, field_prefix="", deadline=deadline_of(context)
         )
         texts: dict[int, str] = {}
-        async with self._chat.answer(generation) as events:
+        async with before_deadline(call, context), self._chat.answer(generation) as events:
             create_time = codec.timestamp_now()
             async for event in events:
                 if isinstance(event, Delta):
@@ -56,8 +59,20 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         self, request: chat_service_pb2.StreamChatRequest, context: Context
     ) -> None:
         """Answer piece by piece. Writes to the context: that waits while the reader is slow, and costs the least."""
-        check(request)
         call = current_call.get()
+        try:
+            async with before_deadline(call, context):
+                await self._stream(request, context, call)
+        except Exception as error:
+            # The status follows by itself, and is all that a caller over gRPC needs.
+            if call.is_transcoded and call.has_answered:
+                named = error if isinstance(error, PalaverError) else internal_error()
+                status = status_from_error(named, call.request_id)
+                await context.write(chat_service_pb2.StreamChatResponse(error=status))
+            raise
+
+    async def _stream(self, request: chat_service_pb2.StreamChatRequest, context: Context, call: Call) -> None:
+        check(request)
         generation = codec.request_from_proto(
             request.chat,
             request_id=call.request_id,
@@ -83,6 +98,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                             create_time=codec.timestamp_now(),
                         )
                     )
+                    call.has_answered = True
                 else:
                     note_finished(call, event)
                     await write(codec.finished_to_proto(event))

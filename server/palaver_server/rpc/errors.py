@@ -20,6 +20,10 @@ DOMAIN = "palaver.v1"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 """Where gRPC carries a serialized ``google.rpc.Status``; it must agree with the call's own code and message."""
 
+BODY_KEY = "x-palaver-body"
+"""Trailing metadata whose text (ASCII JSON, at most 4 KB) the edge sends as the body of an error over HTTP, in place of
+the transcoded ``google.rpc.Status``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statuses:

@@ -13,9 +13,9 @@ import grpc
 import structlog
 
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.rpc.call import REQUEST_ID_KEY, Call, current_call, request_id_from
+from palaver_server.rpc.call import REQUEST_ID_KEY, TRANSCODED_KEY, Call, current_call, request_id_from
 from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
-from palaver_server.rpc.errors import TABLE, internal_error, trailing_metadata
+from palaver_server.rpc.errors import BODY_KEY, TABLE, internal_error, trailing_metadata
 from palaver_server.rpc.openai.errors import body_metadata
 
 log = structlog.get_logger("palaver.access")
@@ -114,6 +114,7 @@ def _unknown_method(method: str) -> Handler:
 async def _call(method: str, context: Context) -> AsyncIterator[None]:
     metadata = dict(context.invocation_metadata() or ())
     call = Call(method, request_id_from(metadata.get(REQUEST_ID_KEY)), context.peer())
+    call.is_transcoded = TRANSCODED_KEY in metadata
     token = current_call.set(call)
     structlog.contextvars.bind_contextvars(request_id=call.request_id)
     context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
@@ -149,6 +150,8 @@ async def _abort(context: Context, call: Call, error: PalaverError) -> None:
     metadata = trailing_metadata(error, call.request_id)
     if not call.has_answered:
         metadata += body_metadata(call.method, error)
+    if call.error_body is not None:
+        metadata += ((BODY_KEY, call.error_body),)
     await context.abort(TABLE[error.reason].code, error.message, metadata)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2_grpc
 
-from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_service_pb2_grpc
+from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_service_pb2_grpc, web_service_pb2_grpc
 from palaver_server.core.chat import Chat
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import Readiness
@@ -21,8 +21,14 @@ from palaver_server.rpc.reflection import ReflectionServicer
 from palaver_server.rpc.tls import TlsFiles
 from palaver_server.rpc.transport import ServerLimits, new_server
 from palaver_server.rpc.validation import warm_up
+from palaver_server.rpc.web_service import WebService
 
-SERVICES = ("palaver.v1.ChatService", "palaver.v1.ModelService", "palaver.v1.OpenAIService")
+SERVICES = (
+    "palaver.v1.ChatService",
+    "palaver.v1.ModelService",
+    "palaver.v1.OpenAIService",
+    "palaver.v1.WebService",
+)
 HEALTH = "grpc.health.v1.Health"
 STOP_SECONDS = 0.5
 """What calls that were ended may take to send their status before the connections close."""
@@ -79,6 +85,7 @@ class RpcServer:
         openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(
             OpenAIService(chat, keepalive_seconds=event_stream_keepalive_seconds), self._server
         )
+        web_service_pb2_grpc.add_WebServiceServicer_to_server(WebService(chat, readiness), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._reflection.add_to(self._server)
 

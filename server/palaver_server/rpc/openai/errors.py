@@ -8,12 +8,10 @@ from __future__ import annotations
 import json
 
 from palaver_server.core.errors import PalaverError
-from palaver_server.rpc.errors import TABLE
+from palaver_server.rpc.errors import BODY_KEY, TABLE
 
 METHODS = "/palaver.v1.OpenAIService/"
 """How the names of the methods begin whose errors take this shape."""
-BODY_KEY = "x-palaver-body"
-"""Trailing metadata whose text the edge sends as the body of the error, in place of the transcoded status."""
 MAX_MESSAGE_CHARACTERS = 512
 """The document travels in a header of 4 KB, where a character may take six; a longer message helps nobody."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 
-from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
+from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2, web_service_pb2
 
 _VARIABLE = re.compile(r"\{(\w+)=((?:[\w-]+/)*)\*\*\}$")
 
@@ -78,5 +78,6 @@ PLACES = _places(
         *chat_service_pb2.DESCRIPTOR.services_by_name.values(),
         *model_service_pb2.DESCRIPTOR.services_by_name.values(),
         *openai_service_pb2.DESCRIPTOR.services_by_name.values(),
+        *web_service_pb2.DESCRIPTOR.services_by_name.values(),
     ]
 )

@@ -1,0 +1,106 @@
+"""OpenAI's paths, whose bodies the protos pass through as bytes. What a request may have is what the server reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+
+Schema = dict[str, Any]
+
+_COMPLETIONS = "https://platform.openai.com/docs/api-reference/chat"
+
+
+def request_body() -> dict[str, Any]:
+    """The body of the one method that has one."""
+    schema: Schema = {
+        "type": "object",
+        "description": f"As OpenAI's API has it: {_COMPLETIONS}/create",
+        "required": ["messages"],
+        "properties": {
+            "model": {"type": "string", "description": "The id of a model; without it, the default one."},
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["role"]}},
+            "stream": {"type": "boolean", "description": "Whether the answer comes as server-sent events."},
+        },
+    }
+    example = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Say hello."}]}
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
+def responses(method: MethodDescriptor) -> dict[str, Any]:
+    """The answers of a method. Every error has OpenAI's shape."""
+    headers = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
+    return {
+        "200": {"description": "The answer.", "headers": headers, "content": _CONTENT[method.name]},
+        "default": {"$ref": "#/components/responses/OpenAIError"},
+    }
+
+
+_MODEL: Schema = {
+    "type": "object",
+    "required": ["id", "object", "created", "owned_by"],
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "model"},
+        "created": {"type": "integer"},
+        "owned_by": {"type": "string"},
+    },
+}
+_USAGE: Schema = {
+    "type": "object",
+    "properties": {
+        "prompt_tokens": {"type": "integer"},
+        "completion_tokens": {"type": "integer"},
+        "total_tokens": {"type": "integer"},
+    },
+}
+_COMPLETION: Schema = {
+    "type": "object",
+    "description": f"As OpenAI's API has it: {_COMPLETIONS}/object",
+    "required": ["id", "object", "created", "model", "choices"],
+    "properties": {
+        "id": {"type": "string"},
+        "object": {"const": "chat.completion"},
+        "created": {"type": "integer", "description": "Seconds since 1970."},
+        "model": {"type": "string"},
+        "choices": {"type": "array", "items": {"type": "object", "required": ["index", "message", "finish_reason"]}},
+        "usage": _USAGE,
+    },
+}
+_EVENTS: Schema = {
+    "type": "string",
+    "description": "Server-sent events, each one line `data: ` with a chunk in JSON; the last is `data: [DONE]`. An "
+    f"error after the first event is an event with `error`. As OpenAI's API has it: {_COMPLETIONS}/streaming",
+}
+_CONTENT: dict[str, Schema] = {
+    "CreateChatCompletion": {
+        "application/json": {"schema": _COMPLETION},
+        "text/event-stream": {"schema": _EVENTS},
+    },
+    "ListOpenAIModels": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["object", "data"],
+                "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": _MODEL}},
+            }
+        }
+    },
+    "GetOpenAIModel": {"application/json": {"schema": _MODEL}},
+}
+ERROR: Schema = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string", "description": "What is wrong, for people."},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "The field to blame."},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
