@@ -56,6 +56,9 @@ def set_variables(folder: Path, *, is_local_model: bool) -> None:
     os.environ[FOLDER_VARIABLE] = str(folder)
     # Sockets between the processes belong into the engine's folder, not among everybody's temporary files.
     os.environ["VLLM_RPC_BASE_PATH"] = str(folder)
+    # torch would make a folder of a name that anybody can foresee in the common one for temporary files. What is worth
+    # keeping of its compiler, vLLM puts into its own cache.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "torchinductor"))
     # Forking is not safe once gRPC has threads.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     # vLLM would give its loggers handlers of their own, on standard output. Without them its records go up to the root
