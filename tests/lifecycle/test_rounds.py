@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import running_server
 from tests.lifecycle.conftest import Reader
+from tests.lifecycle.test_killing import all_gone
 
 ROUNDS = 20
 LONG = "Tell me a long story."
@@ -71,7 +72,7 @@ async def rounds(start, *, count: int, own_folders: Path, sockets: Path) -> None
                 await asyncio.wait_for(reader.task, 60)
             assert await asyncio.wait_for(server.process.wait(), 60) == 0
         await server._reader
-        assert not [process for process in family if lives(process)]
+        await all_gone(family, 2)  # Python's resource tracker ends when it sees that its owner has ended
         assert set(filter(lives, me.children(recursive=True))) <= children
         assert left_in(own_folders, sockets) == []
         assert shared_memory() <= shared
