@@ -84,7 +84,9 @@ def _openapi(stubs: Path) -> None:
             "--include_imports", "--include_source_info", f"--descriptor_set_out={image.name}", *CONTRACT, ERROR_DETAILS
         )
         folder = stubs / "palaver" / "v1"
-        _run([sys.executable, "-m", "protos.openapi", image.name, folder], {"PYTHONPATH": f"{stubs}{os.pathsep}{ROOT}"})
+        # The server, because what OpenAI's requests may have stands there alone: the protos pass them through.
+        sources = os.pathsep.join(str(source) for source in (stubs, ROOT, ROOT / "server"))
+        _run([sys.executable, "-m", "protos.openapi", image.name, folder], {"PYTHONPATH": sources})
 
 
 def descriptor(gen: Path) -> None:

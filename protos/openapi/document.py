@@ -114,7 +114,7 @@ def _add_errors(schemas: Schemas) -> None:
     # The kinds are known by their type; others may be added to the contract.
     details = schemas.components["Status"]["properties"]["details"]
     details["items"] = {"anyOf": [*kinds, details["items"]]}
-    schemas.components["OpenAIError"] = openai.ERROR
+    schemas.components |= openai.components()
 
 
 def _error(description: str, schema: str, name: str) -> Schema:

@@ -6,6 +6,8 @@ from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 
+from palaver_server.rpc.openai.body import Body
+
 Schema = dict[str, Any]
 
 _COMPLETIONS = "https://platform.openai.com/docs/api-reference/chat"
@@ -13,18 +15,33 @@ _COMPLETIONS = "https://platform.openai.com/docs/api-reference/chat"
 
 def request_body() -> dict[str, Any]:
     """The body of the one method that has one."""
-    schema: Schema = {
-        "type": "object",
-        "description": f"As OpenAI's API has it: {_COMPLETIONS}/create",
-        "required": ["messages"],
-        "properties": {
-            "model": {"type": "string", "description": "The id of a model; without it, the default one."},
-            "messages": {"type": "array", "minItems": 1, "items": {"type": "object", "required": ["role"]}},
-            "stream": {"type": "boolean", "description": "Whether the answer comes as server-sent events."},
-        },
-    }
     example = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Say hello."}]}
+    schema = {"$ref": "#/components/schemas/OpenAIBody"}
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
+def components() -> dict[str, Schema]:
+    """What requests consist of, as the server itself reads them, and the error."""
+    whole = Body.model_json_schema(ref_template="#/components/schemas/OpenAI{model}")
+    parts = whole.pop("$defs")
+    whole["description"] = f"As OpenAI's API has it, {_COMPLETIONS}/create, with vLLM's additions."
+    return {f"OpenAI{name}": _tidied(schema) for name, schema in {**parts, "Body": whole}.items()} | {
+        "OpenAIError": ERROR
+    }
+
+
+def _tidied(schema: Schema) -> Schema:
+    """Without the titles that pydantic makes of names; null, which leaves a field unset, wherever it is taken."""
+    schema.pop("title", None)
+    if "description" in schema:
+        schema["description"] = schema["description"].replace("``", "`")
+    for name, kind in schema["properties"].items():
+        kind.pop("title", None)
+        if kind.get("default", ...) is None:
+            del kind["default"]
+        elif name not in schema.get("required", ()) and isinstance(kind.get("type"), str):
+            kind["type"] = [kind["type"], "null"]
+    return schema
 
 
 def responses(method: MethodDescriptor) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from google.api import annotations_pb2, http_pb2
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, FileDescriptor, ServiceDescriptor
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
-from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
+from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2, web_service_pb2
 
-SERVED = (chat_service_pb2, model_service_pb2, openai_service_pb2)
+SERVED = (chat_service_pb2, model_service_pb2, openai_service_pb2, web_service_pb2)
 """Modules whose services are palaver's own."""
 _VARIABLE = re.compile(r"\{[a-z0-9_.]+(?:=([^}]*))?\}")
 
@@ -32,6 +32,10 @@ class HttpRule:
     method: str
     """The HTTP method."""
     pattern: str
+    request: Descriptor
+    """The message that path, query and body make together."""
+    body: str
+    """``*`` where the body is the whole message, a field's name where it is that field, empty where there is none."""
 
     @property
     def regex(self) -> str | None:
@@ -68,7 +72,8 @@ def http_rules() -> Iterator[HttpRule]:
             option: http_pb2.HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
             for rule in (option, *option.additional_bindings):
                 if kind := rule.WhichOneof("pattern"):
-                    yield HttpRule(service.full_name, kind.upper(), getattr(rule, kind))
+                    pattern = getattr(rule, kind)
+                    yield HttpRule(service.full_name, kind.upper(), pattern, method.input_type, rule.body)
 
 
 def _add(file: FileDescriptor, found: dict[str, FileDescriptor]) -> None:

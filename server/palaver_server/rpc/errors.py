@@ -45,8 +45,6 @@ TABLE: Mapping[Reason, Statuses] = {
     Reason.MODEL_NOT_FOUND: Statuses(_C.NOT_FOUND, 404, "invalid_request_error", "model_not_found"),
     Reason.METHOD_NOT_FOUND: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unknown_url"),
     Reason.METHOD_NOT_SUPPORTED: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unsupported_method"),
-    # Said over HTTP alone, by the edge, so that the status is HTTP's own.
-    Reason.HTTP_METHOD_NOT_ALLOWED: Statuses(_C.UNIMPLEMENTED, 405, "invalid_request_error", "method_not_allowed"),
     Reason.MODEL_LOADING: Statuses(_C.UNAVAILABLE, 503, "server_error", "model_loading"),
     Reason.SERVER_OVERLOADED: Statuses(_C.RESOURCE_EXHAUSTED, 429, "server_error", "server_overloaded"),
     Reason.SERVER_DRAINING: Statuses(_C.UNAVAILABLE, 503, "server_error", "server_draining"),

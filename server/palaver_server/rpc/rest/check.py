@@ -26,14 +26,9 @@ def check_request(http_method: str, path: str, body: bytes) -> PalaverError | No
         body: All of it, as it came; empty where there was none.
     """
     bare_path, _, query_string = path.partition("?")
-    place = routes.find(bare_path)
-    if place is None:
-        return None
-    route = place.routes.get(http_method)
-    if route is None:
-        return _wrong_method(place)
-    if route.request.full_name == "google.api.HttpBody":
-        return None  # its method reads bodies itself
+    route = routes.find(http_method, bare_path)
+    if route is None or route.request.full_name == "google.api.HttpBody":
+        return None  # nothing of ours, which the edge's routes refuse, or a method that reads bodies itself
     try:
         return _refusal([*query.faults(query_string, route), *_body_faults(body, route)])
     except PalaverError as error:
@@ -70,10 +65,3 @@ def _refusal(faults: list[Fault]) -> PalaverError | None:
     reason, first = faults[0]
     alike = [violation for its_reason, violation in faults if its_reason is reason]
     return PalaverError(reason, f"{first.field}: {first.description}", violations=alike[:MAX_REPORTED])
-
-
-def _wrong_method(place: routes.Place) -> PalaverError:
-    allowed = ", ".join(sorted(place.routes))
-    return PalaverError(
-        Reason.HTTP_METHOD_NOT_ALLOWED, f"This path takes {allowed} and no other method.", metadata={"allow": allowed}
-    )

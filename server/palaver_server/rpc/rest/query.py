@@ -20,8 +20,7 @@ def faults(query: str, route: Route) -> Iterator[Fault]:
     """Everything that keeps a query string from being fields of the method's request."""
     if not query:
         return
-    fields = query_fields(route)
-    names = {name: field for field in fields for name in (field.json_name, field.name)}
+    names = {name: field for field in route.query for name in (field.json_name, field.name)}
     seen: set[str] = set()
     for pair in query.split("&"):
         if not pair:
@@ -31,7 +30,7 @@ def faults(query: str, route: Route) -> Iterator[Fault]:
         path = field_path((name,))
         field = names.get(name)
         if field is None:
-            taken = ", ".join(field.name for field in fields)
+            taken = ", ".join(field.name for field in route.query)
             takes = f"this method takes {taken}" if taken else "this method takes none"
             yield Reason.FIELD_NOT_SUPPORTED, FieldViolation(path, f"there is no such query parameter; {takes}")
         elif field.name in seen:
@@ -39,13 +38,6 @@ def faults(query: str, route: Route) -> Iterator[Fault]:
         else:
             seen.add(field.name)
             yield from _value_faults(field, name, raw_value)
-
-
-def query_fields(route: Route) -> list[FieldDescriptor]:
-    """The fields that the query may have. The contract has plain values there and nothing repeated."""
-    if route.body == "*":
-        return []
-    return [field for field in route.request.fields if field.name not in (route.body, route.path_field)]
 
 
 def _value_faults(field: FieldDescriptor, name: str, raw: str) -> Iterator[Fault]:
