@@ -22,8 +22,8 @@ BAD_VALUES = [
     ({"temperature": -0.1}, "temperature", "from 0 to 2"),
     ({"temperature": 2.1}, "temperature", "from 0 to 2"),
     ({"temperature": float("nan")}, "temperature", "from 0 to 2"),
-    ({"top_p": 0.0}, "top_p", "over 0"),
-    ({"top_p": 1.1}, "top_p", "at most 1"),
+    ({"top_p": -0.1}, "top_p", "from 0"),
+    ({"top_p": 1.1}, "top_p", "to 1"),
     ({"top_k": -2}, "top_k", "at least 1"),
     ({"min_p": -0.1}, "min_p", "from 0 to 1"),
     ({"min_p": 1.1}, "min_p", "from 0 to 1"),
@@ -146,7 +146,9 @@ async def test_defaults_are_the_requests_then_the_servers_then_the_models(engine
     model = copy.copy(runtime.llm.model_config)
     model.override_generation_config = {"temperature": 0.3, "top_p": 0.4, "top_k": 5, "min_p": 0.05}
     sampling = Sampling(
-        model, GenerationOptions(temperature=0.6, top_p=0.7, stop_sequences=("END",), max_output_tokens=9, seed=4)
+        model,
+        runtime.llm.renderer.get_tokenizer(),
+        GenerationOptions(temperature=0.6, top_p=0.7, stop_sequences=("END",), max_output_tokens=9, seed=4),
     )
 
     request = say("Hi!", temperature=0.9)
@@ -163,7 +165,11 @@ async def test_a_servers_default_beyond_the_context_is_clamped_and_not_refused(e
     from palaver_server.engine.params import Sampling  # noqa: PLC0415  # it imports vLLM
 
     runtime = engine._loaded()
-    sampling = Sampling(runtime.llm.model_config, GenerationOptions(max_output_tokens=10 * CONTEXT_LENGTH))
+    sampling = Sampling(
+        runtime.llm.model_config,
+        runtime.llm.renderer.get_tokenizer(),
+        GenerationOptions(max_output_tokens=10 * CONTEXT_LENGTH),
+    )
 
     request = say("Hi!")
     options = sampling.effective(request)

@@ -8,14 +8,13 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.metrics.stats import RequestStateStats
 
-from palaver_server.core.events import ChoiceEnd, Event, Finished, FinishReason, Started, Timings, Usage
-from palaver_server.engine.delta_stage import DeltaStage
+from palaver_server.core.events import Event
 from palaver_server.engine.pulse import Pulse
-from palaver_server.engine.vllm_errors import engine_unavailable, generation_failed, translated
+from palaver_server.engine.tally import Tally
+from palaver_server.engine.vllm_errors import engine_unavailable, translated
 from palaver_server.engine.vllm_prompt import VllmPrompt
 
 
@@ -36,28 +35,27 @@ class Generations:
 
     async def run(self, prompt: VllmPrompt) -> AsyncGenerator[Event, None]:
         """Answer; see ``core.engine.Engine.generate``."""
-        yield Started(prompt.prompt_token_count, prompt.max_output_tokens)
+        yield prompt.started
         # A caller may use one id twice, and vLLM aborts by id.
-        request_id = f"{prompt.request_id}-{next(self._serial)}"
-        stage = DeltaStage()
+        request_id = f"{prompt.request.request_id}-{next(self._serial)}"
+        tally = Tally(prompt)
         # vLLM aborts the request itself when its generator is closed or cancelled.
-        outputs = self._llm.generate(prompt.engine_input, prompt.params, request_id)
-        with translated(prompt.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
+        outputs = self._llm.generate(prompt.engine_input, prompt.params, request_id, priority=prompt.request.priority)
+        with translated(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
             async with aclosing(outputs):
                 output = await self._first(outputs)
                 while True:
-                    (completion,) = output.outputs
-                    if (delta := stage.feed(completion)) is not None:
-                        yield delta
+                    tally.see(output)
+                    for completion in output.outputs:
+                        if (delta := tally.take(completion)) is not None:
+                            yield delta
+                        if completion.finish_reason is not None:
+                            tally.end(completion, has_timed_out=limit.has_passed)
                     if output.finished:
                         break
                     output = await anext(outputs)
                     self._pulse.beats += 1
-        yield Finished(
-            choices=(_choice_end(completion, has_timed_out=limit.has_passed),),
-            usage=Usage(prompt.prompt_token_count, stage.token_count, output.num_cached_tokens or 0),
-            timings=_timings(output.metrics),
-        )
+        yield tally.finish(output)
 
     def fail(self) -> None:
         """End what vLLM would leave waiting when the engine has died.
@@ -113,35 +111,3 @@ class Generations:
 @dataclass(slots=True)
 class _Limit:
     has_passed: bool = False
-
-
-def _choice_end(completion: CompletionOutput, *, has_timed_out: bool) -> ChoiceEnd:
-    match completion.finish_reason:
-        case "stop":
-            # An end token has a number here, a stop sequence its text.
-            stop = completion.stop_reason
-            return ChoiceEnd(FinishReason.STOP, stop if isinstance(stop, str) else None, completion.index)
-        case "length":
-            return ChoiceEnd(FinishReason.LENGTH, None, completion.index)
-        case "abort" if has_timed_out:
-            return ChoiceEnd(FinishReason.TIME_LIMIT, None, completion.index)
-        case "abort":
-            # Nobody here asked for it: the engine is being ended.
-            raise engine_unavailable()
-        case _:
-            raise generation_failed()
-
-
-def _timings(stats: RequestStateStats | None) -> Timings:
-    """Differences of the engine core's own clock; None for what did not happen or is not measured."""
-    if stats is None or not stats.queued_ts:
-        return Timings()
-
-    def since_queued(moment: float) -> float | None:
-        return moment - stats.queued_ts if moment else None
-
-    return Timings(
-        queue_seconds=since_queued(stats.scheduled_ts),
-        first_token_seconds=since_queued(stats.first_token_ts),
-        total_seconds=since_queued(stats.last_token_ts),
-    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from vllm.config import ModelConfig
+from vllm.config import ModelConfig, SpeculativeConfig
 from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
-from vllm.sampling_params import SamplingParams
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.tokenizers import TokenizerLike
 
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
 from palaver_server.core.generation import GenerationRequest
@@ -19,7 +20,20 @@ from palaver_server.engine.vllm_errors import translated
 class Sampling:
     """Makes vLLM's sampling parameters for one model."""
 
-    def __init__(self, model: ModelConfig, defaults: GenerationOptions) -> None:
+    def __init__(
+        self,
+        model: ModelConfig,
+        tokenizer: TokenizerLike,
+        defaults: GenerationOptions,
+        *,
+        speculative: SpeculativeConfig | None = None,
+        has_priorities: bool = False,
+    ) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._speculative = speculative
+        self._has_priorities = has_priorities
+        self._vocabulary_size = model.get_vocab_size()
         self._context_length = model.max_model_len
         self._defaults = defaults
         self._model_defaults = model.get_diff_sampling_param()
@@ -49,7 +63,7 @@ class Sampling:
                 f"{request.field_prefix}options.max_output_tokens",
                 f"must be at most {self._context_length}, the model's context length; it is {asked.max_output_tokens}",
             )
-        unset = {field.name for field in fields(asked) if getattr(asked, field.name) in (None, ())}
+        unset = {field.name for field in fields(asked) if getattr(asked, field.name) in (None, (), {})}
         return replace(asked, **{name: getattr(self._defaults, name) for name in unset})
 
     def params(self, request: GenerationRequest, rendered: Rendered, options: GenerationOptions) -> SamplingParams:
@@ -61,11 +75,58 @@ class Sampling:
         prompt_tokens = rendered.prompt_token_count
         if prompt_tokens >= self._context_length:
             raise self._prompt_too_long(prompt_tokens, request.field_prefix)
+        self._refuse_foreign_tokens(options, request.field_prefix)
+        if request.priority and not self._has_priorities:
+            raise invalid_field(
+                f"{request.field_prefix}priority", "must be 0: this server answers first come, first served"
+            )
         with translated(request.field_prefix):
             max_tokens = get_max_tokens(
                 self._context_length, options.max_output_tokens, prompt_tokens, self._model_defaults, self._output_limit
             )
-            return rendered.chat.to_sampling_params(max_tokens, self._model_defaults)
+            params = rendered.chat.to_sampling_params(max_tokens, self._model_defaults)
+            params.output_kind = RequestOutputKind.DELTA if request.is_streamed else RequestOutputKind.FINAL_ONLY
+            # What vLLM would check when the request is added already, after the answer has begun.
+            params.verify(self._model, self._speculative, None, self._tokenizer)
+            params.update_from_tokenizer(self._tokenizer)
+            return params
+
+    def in_force(self, options: GenerationOptions, params: SamplingParams) -> GenerationOptions:
+        """Tell the options of a request after defaults, the model's own included, and clamping."""
+        return replace(
+            options,
+            max_output_tokens=params.max_tokens,
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k if params.top_k > 0 else None,
+            min_p=params.min_p,
+            presence_penalty=params.presence_penalty,
+            frequency_penalty=params.frequency_penalty,
+            repetition_penalty=params.repetition_penalty,
+            choice_count=params.n,
+            min_output_tokens=params.min_tokens,
+            ignores_eos=params.ignore_eos,
+            stop_token_ids=tuple(sorted(params.stop_token_ids or ())),
+        )
+
+    def _refuse_foreign_tokens(self, options: GenerationOptions, field_prefix: str) -> None:
+        named = {
+            "stop_token_ids": options.stop_token_ids,
+            "allowed_token_ids": options.allowed_token_ids,
+            "logprob_token_ids": options.logprob_token_ids,
+        }
+        for field, token_ids in named.items():
+            for place, token_id in enumerate(token_ids):
+                if token_id >= self._vocabulary_size:
+                    raise self._foreign_token(f"{field_prefix}options.{field}[{place}]", token_id)
+        for token_id in options.logit_bias:
+            if token_id >= self._vocabulary_size:
+                raise self._foreign_token(f"{field_prefix}options.logit_bias[{token_id}]", token_id)
+
+    def _foreign_token(self, field: str, token_id: int) -> PalaverError:
+        return invalid_field(
+            field, f"must be below {self._vocabulary_size}, the size of the model's vocabulary; it is {token_id}"
+        )
 
     def _prompt_too_long(self, prompt_tokens: int, field_prefix: str) -> PalaverError:
         return PalaverError(

@@ -24,6 +24,10 @@ class ScriptedPrompt:
     time_limit_seconds: float
     """Infinite where there is no limit."""
     is_streamed: bool
+    choice_count: int = 1
+    has_running_usage: bool = False
+    min_tokens_per_delta: int = 1
+    """First and last delta excepted."""
 
     def words(self) -> Iterator[str]:
         """Give the answer's words, were it never cut short."""
@@ -67,7 +71,12 @@ class ScriptedAnswer:
         self._next_word = next(self._words, None)
 
     def take(self) -> Delta | None:
-        """Give the text since the last time, if there is any; tokens whose text is held back count in a later delta."""
+        """Give the text since the last time, if it is enough; tokens whose text is held back count in a later delta."""
+        if self._given_count and self.token_count - self._given_count < self._prompt.min_tokens_per_delta:
+            return None
+        return self._take_all()
+
+    def _take_all(self) -> Delta | None:
         if not self._pending:
             return None
         delta = Delta("".join(self._pending), self.token_count - self._given_count)
@@ -79,13 +88,17 @@ class ScriptedAnswer:
         """Give all text that is left: nothing is written any more."""
         if held := self._filter.flush():
             self._pending.append(held)
-        return self.take()
+        return self._take_all()
+
+    def usage(self) -> Usage:
+        """Count the tokens so far, of all choices: each says the same."""
+        return Usage(self._prompt.prompt_token_count, self.token_count * self._prompt.choice_count)
 
     def finish(self, reason: FinishReason) -> Finished:
         """Sum the answer up."""
         return Finished(
-            (ChoiceEnd(reason, self._filter.matched),),
-            Usage(self._prompt.prompt_token_count, self.token_count),
+            tuple(ChoiceEnd(reason, self._filter.matched, index) for index in range(self._prompt.choice_count)),
+            self.usage(),
             Timings(
                 queue_seconds=0.0,
                 first_token_seconds=None if self._first_at is None else self._first_at - self.began,

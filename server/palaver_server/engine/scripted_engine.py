@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import replace
 
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
-from palaver_server.core.events import Event, FinishReason, Started
+from palaver_server.core.events import Delta, Event, FinishReason, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.engine.scripted_answer import ScriptedAnswer, ScriptedPrompt
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted_refusals import refuse_what_needs_a_model
 from palaver_server.engine.scripted_words import count_prompt_tokens, last_user_text
 
 LOAD_STEPS = 20
@@ -94,6 +96,7 @@ class ScriptedEngine:
                 engine is not loaded or has ended.
         """
         self._check_alive()
+        refuse_what_needs_a_model(request)
         options, context = request.options, self._behaviour.context_length
         if options.max_output_tokens is not None and options.max_output_tokens > context:
             raise invalid_field(
@@ -118,6 +121,9 @@ class ScriptedEngine:
             stop_sequences=options.stop_sequences,
             time_limit_seconds=math.inf if options.time_limit_seconds is None else options.time_limit_seconds,
             is_streamed=request.is_streamed,
+            choice_count=options.choice_count or 1,
+            has_running_usage=request.response_options.running_usage,
+            min_tokens_per_delta=request.min_tokens_per_delta or 1,
         )
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
@@ -138,9 +144,11 @@ class ScriptedEngine:
             while reason is None:
                 reason = await self._advance(answer)
                 if reason is None and prompt.is_streamed and (delta := answer.take()):
-                    yield delta
+                    for choice in _choices(delta, prompt, answer):
+                        yield choice
             if delta := answer.take_last():
-                yield delta
+                for choice in _choices(delta, prompt, answer):
+                    yield choice
             yield answer.finish(reason)
         finally:
             self._running_count -= 1
@@ -235,3 +243,12 @@ class ScriptedEngine:
 def _wake(pause: asyncio.Future[None]) -> None:
     if not pause.done():
         pause.set_result(None)
+
+
+def _choices(delta: Delta, prompt: ScriptedPrompt, answer: ScriptedAnswer) -> Iterable[Delta]:
+    """Every choice says the same, one after the other."""
+    if prompt.has_running_usage:
+        delta = replace(delta, usage=answer.usage())
+    if prompt.choice_count == 1:
+        return (delta,)
+    return (replace(delta, choice_index=index) for index in range(prompt.choice_count))

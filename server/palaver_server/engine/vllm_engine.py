@@ -130,20 +130,7 @@ class VllmEngine:
         Raises:
             PalaverError: the conversation does not fit the context, or a field does not fit the model.
         """
-        runtime, began = self._loaded(), asyncio.get_running_loop().time()
-        options = runtime.sampling.effective(request)
-        rendered = await runtime.rendering.render(request, options)
-        params = runtime.sampling.params(request, rendered, options)
-        limit = options.time_limit_seconds
-        return VllmPrompt(
-            request_id=request.request_id,
-            field_prefix=request.field_prefix,
-            engine_input=rendered.engine_input,
-            params=params,
-            prompt_token_count=rendered.prompt_token_count,
-            max_output_tokens=params.max_tokens or 0,
-            ends_at=None if limit is None else began + limit,
-        )
+        return await self._loaded().prepare(request)
 
     def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Answer: one ``Started``, deltas, one ``Finished``. Closing the generator frees the engine at once.

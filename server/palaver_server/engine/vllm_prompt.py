@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from palaver_server.core.events import Started
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.logprobs import TokenLogprob
+from palaver_server.core.options import GenerationOptions
+
 if TYPE_CHECKING:  # vLLM takes seconds to import
     from vllm.inputs import EngineInput
+    from vllm.logprobs import PromptLogprobs
     from vllm.sampling_params import SamplingParams
+
+    from palaver_server.engine.delta_stage import DeltaStage
 
 
 @dataclass(frozen=True, slots=True)
 class VllmPrompt:
     """Implements ``core.engine.Prompt``."""
 
-    request_id: str
-    field_prefix: str
+    request: GenerationRequest
+    options: GenerationOptions
+    """Those in force."""
     engine_input: EngineInput
     params: SamplingParams
-    prompt_token_count: int
-    max_output_tokens: int
+    started: Started
+    """The answer's first event."""
+    new_stage: Callable[[int], DeltaStage]
+    """Makes the stage of the choice with an index."""
+    convert_prompt_logprobs: Callable[[PromptLogprobs], tuple[TokenLogprob, ...]]
     ends_at: float | None
     """The event loop's time at which the request's time limit passes; None without one."""
+
+    @property
+    def prompt_token_count(self) -> int:
+        """Tokens of the rendered conversation, template included."""
+        return self.started.prompt_token_count
+
+    @property
+    def max_output_tokens(self) -> int:
+        """The effective number, after defaults and clamping."""
+        return self.started.max_output_tokens

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from palaver.v1 import chat_service_pb2
 from palaver_server.core.events import Finished
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,11 +60,20 @@ def deadline_of(context: Context) -> float | None:
     return None if remaining is None else asyncio.get_running_loop().time() + remaining
 
 
+def note_origin(call: Call, chat: chat_service_pb2.ChatRequest) -> None:
+    """Note the caller's own names for where a request comes from."""
+    if chat.user_id:
+        call.notes["user_id"] = chat.user_id
+    if chat.labels:
+        call.notes["labels"] = dict(chat.labels)
+
+
 def note_finished(call: Call, finished: Finished) -> None:
     """Note the figures of an answer for the access log."""
     call.notes.update(
         prompt_tokens=finished.usage.prompt_token_count,
         output_tokens=finished.usage.output_token_count,
+        reasoning_tokens=finished.usage.reasoning_token_count,
         cached_tokens=finished.usage.cached_prompt_token_count,
         finish_reason=",".join(end.finish_reason.value for end in finished.choices),
     )

@@ -8,11 +8,12 @@ from typing import Any
 import grpc
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
+from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import Delta, Started
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished
+from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished, note_origin
 from palaver_server.rpc.deadline import before_deadline
 from palaver_server.rpc.errors import internal_error, status_from_error
 from palaver_server.rpc.validation import check
@@ -32,15 +33,16 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         """Answer in one piece."""
         check(request)
         call = current_call.get()
+        note_origin(call, request)
         generation = codec.request_from_proto(
             request, request_id=call.request_id, is_streamed=False, field_prefix="", deadline=deadline_of(context)
         )
-        texts: dict[int, str] = {}
+        whole = WholeAnswer()
         async with before_deadline(call, context), self._chat.answer(generation) as events:
             create_time = codec.timestamp_now()
             async for event in events:
                 if isinstance(event, Delta):
-                    texts[event.choice_index] = texts.get(event.choice_index, "") + event.text
+                    whole.add(event)
                 elif isinstance(event, Started):
                     started = event
                 else:
@@ -48,7 +50,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         note_finished(call, finished)
         return codec.answer_to_proto(
             started,
-            texts,
+            whole,
             finished,
             answer_id=f"chat-{call.request_id}",
             model=self._chat.model.model_id,
@@ -73,12 +75,15 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
 
     async def _stream(self, request: chat_service_pb2.StreamChatRequest, context: Context, call: Call) -> None:
         check(request)
+        note_origin(call, request.chat)
         generation = codec.request_from_proto(
             request.chat,
             request_id=call.request_id,
             is_streamed=True,
             field_prefix="chat.",
             deadline=deadline_of(context),
+            has_running_usage=request.include_running_usage,
+            min_tokens_per_delta=request.min_tokens_per_delta if request.HasField("min_tokens_per_delta") else None,
         )
         write, to_proto = context.write, codec.delta_to_proto
         sequence_number = 0

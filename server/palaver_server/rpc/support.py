@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from google.protobuf import unknown_fields
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 
 _SUPPORTED: dict[str, tuple[str, ...]] = {
-    "StreamChatRequest": ("chat",),
+    "StreamChatRequest": ("chat", "include_running_usage", "min_tokens_per_delta"),
     "CountTokensRequest": ("chat",),
-    "ChatRequest": ("model", "messages", "options"),
-    "Message": ("role", "content"),
+    "ChatRequest": (
+        "model",
+        "messages",
+        "options",
+        "continue_final_message",
+        "chat_template_arguments_json",
+        "response_options",
+        "user_id",
+        "labels",
+        "priority",
+    ),
+    "Message": ("role", "content", "reasoning", "name"),
     "ContentPart": ("text",),
     "GenerationOptions": (
         "max_output_tokens",
@@ -28,7 +39,23 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
         "seed",
         "time_limit",
         "stop_before_deadline",
+        "choice_count",
+        "top_logprobs",
+        "min_output_tokens",
+        "stop_token_ids",
+        "ignore_eos",
+        "include_stop_sequence",
+        "skip_special_tokens",
+        "spaces_between_special_tokens",
+        "logit_bias",
+        "bad_words",
+        "allowed_token_ids",
+        "logprob_token_ids",
+        "prompt_top_logprobs",
+        "repetition_detection",
     ),
+    "RepetitionDetection": ("max_pattern_tokens", "min_pattern_tokens", "min_repeat_count"),
+    "ResponseOptions": ("include_effective_options", "include_token_ids", "include_prompt_text"),
     "ListModelsRequest": ("page_size", "page_token"),
     "GetModelRequest": ("name",),
     "GetOpenAIModelRequest": ("model",),
@@ -61,7 +88,7 @@ def _unsupported_paths(message: Message, prefix: str) -> Iterator[str]:
         path = f"{prefix}{field.name}"
         if field.full_name not in SUPPORTED_FIELDS:
             yield path
-        elif field.message_type is None or not field.message_type.full_name.startswith("palaver."):
+        elif not _is_of_the_contract(field.message_type):
             continue
         elif field.is_repeated:
             for index, item in enumerate(value):
@@ -71,3 +98,8 @@ def _unsupported_paths(message: Message, prefix: str) -> Iterator[str]:
     unknown = unknown_fields.UnknownFieldSet(message)
     for index in range(len(unknown)):
         yield f"{prefix}{unknown[index].field_number}"
+
+
+def _is_of_the_contract(kind: Descriptor | None) -> bool:
+    """Whether a field holds messages with fields of their own to look at; a map's entries have none."""
+    return kind is not None and kind.full_name.startswith("palaver.") and not kind.GetOptions().map_entry

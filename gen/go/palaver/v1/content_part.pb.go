@@ -86,7 +86,8 @@ type isContentPart_Part interface {
 }
 
 type ContentPart_Text struct {
-	// Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+	// Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+	// they are; for any other they are joined by line breaks.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3,oneof"`
 }
 

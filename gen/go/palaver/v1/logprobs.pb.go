@@ -125,7 +125,8 @@ func (x *TokenLogprob) GetAlternatives() []*LogprobEntry {
 // A token and its log probability.
 type LogprobEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+	// The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+	// the others are empty, or each reads as the replacement character, U+FFFD.
 	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	// The bytes of the token in UTF-8. Those of neighbours put together are whole characters.
 	RawBytes []byte `protobuf:"bytes,2,opt,name=raw_bytes,json=rawBytes,proto3" json:"raw_bytes,omitempty"`

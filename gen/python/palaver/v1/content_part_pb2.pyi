@@ -24,7 +24,9 @@ class ContentPart(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them."""
+    """Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+    they are; for any other they are joined by line breaks.
+    """
     def __init__(
         self,
         *,

@@ -84,7 +84,9 @@ class LogprobEntry(_message.Message):
     LOGPROB_FIELD_NUMBER: _builtins.int
     RANK_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD."""
+    """The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+    the others are empty, or each reads as the replacement character, U+FFFD.
+    """
     raw_bytes: _builtins.bytes
     """The bytes of the token in UTF-8. Those of neighbours put together are whole characters."""
     token_id: _builtins.int

@@ -95,7 +95,8 @@ private static final long serialVersionUID = 0L;
   public static final int TEXT_FIELD_NUMBER = 1;
   /**
    * <pre>
-   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+   * they are; for any other they are joined by line breaks.
    * </pre>
    *
    * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -106,7 +107,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+   * they are; for any other they are joined by line breaks.
    * </pre>
    *
    * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -129,7 +131,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+   * they are; for any other they are joined by line breaks.
    * </pre>
    *
    * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -494,7 +497,8 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+     * they are; for any other they are joined by line breaks.
      * </pre>
      *
      * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -506,7 +510,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+     * they are; for any other they are joined by line breaks.
      * </pre>
      *
      * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -530,7 +535,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+     * they are; for any other they are joined by line breaks.
      * </pre>
      *
      * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -555,7 +561,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+     * they are; for any other they are joined by line breaks.
      * </pre>
      *
      * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -572,7 +579,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+     * they are; for any other they are joined by line breaks.
      * </pre>
      *
      * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -588,7 +596,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+     * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+     * they are; for any other they are joined by line breaks.
      * </pre>
      *
      * <code>string text = 1 [(.buf.validate.field) = { ... }</code>

@@ -12,7 +12,8 @@ public interface ContentPartOrBuilder extends
 
   /**
    * <pre>
-   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+   * they are; for any other they are joined by line breaks.
    * </pre>
    *
    * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -21,7 +22,8 @@ public interface ContentPartOrBuilder extends
   boolean hasText();
   /**
    * <pre>
-   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+   * they are; for any other they are joined by line breaks.
    * </pre>
    *
    * <code>string text = 1 [(.buf.validate.field) = { ... }</code>
@@ -30,7 +32,8 @@ public interface ContentPartOrBuilder extends
   java.lang.String getText();
   /**
    * <pre>
-   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are joined as they are, with nothing between them.
+   * Plain text in UTF-8, at most 16 MiB. The pieces of a message are handed to a chat template that takes a list as
+   * they are; for any other they are joined by line breaks.
    * </pre>
    *
    * <code>string text = 1 [(.buf.validate.field) = { ... }</code>

@@ -60,7 +60,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object token_ = "";
   /**
    * <pre>
-   * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+   * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+   * the others are empty, or each reads as the replacement character, U+FFFD.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -81,7 +82,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+   * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+   * the others are empty, or each reads as the replacement character, U+FFFD.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -603,7 +605,8 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object token_ = "";
     /**
      * <pre>
-     * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+     * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+     * the others are empty, or each reads as the replacement character, U+FFFD.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -623,7 +626,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+     * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+     * the others are empty, or each reads as the replacement character, U+FFFD.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -644,7 +648,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+     * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+     * the others are empty, or each reads as the replacement character, U+FFFD.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -661,7 +666,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+     * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+     * the others are empty, or each reads as the replacement character, U+FFFD.
      * </pre>
      *
      * <code>string token = 1;</code>
@@ -675,7 +681,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+     * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+     * the others are empty, or each reads as the replacement character, U+FFFD.
      * </pre>
      *
      * <code>string token = 1;</code>

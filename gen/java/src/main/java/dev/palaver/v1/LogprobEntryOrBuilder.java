@@ -12,7 +12,8 @@ public interface LogprobEntryOrBuilder extends
 
   /**
    * <pre>
-   * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+   * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+   * the others are empty, or each reads as the replacement character, U+FFFD.
    * </pre>
    *
    * <code>string token = 1;</code>
@@ -21,7 +22,8 @@ public interface LogprobEntryOrBuilder extends
   java.lang.String getToken();
   /**
    * <pre>
-   * The text of the token. A token that is a piece of a character reads as the replacement character, U+FFFD.
+   * The text of the token in its place. Of the tokens that are pieces of one character, the last has the character and
+   * the others are empty, or each reads as the replacement character, U+FFFD.
    * </pre>
    *
    * <code>string token = 1;</code>

@@ -1,0 +1,135 @@
+"""A request in the words of vLLM's own chat API, from which vLLM renders the prompt and makes sampling parameters."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vllm.config import ModelConfig
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.renderers import TokenizeParams
+from vllm.sampling_params import RepetitionDetectionParams
+
+from palaver_server.core.conversation import Message
+from palaver_server.core.errors import invalid_field
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.options import GenerationOptions
+
+
+class VllmChatRequest(ChatCompletionRequest):
+    """vLLM's request without its limits on tokens.
+
+    vLLM would stop counting one token beyond the context; who is refused wants to know by how much.
+    """
+
+    def build_tok_params(self, model_config: ModelConfig) -> TokenizeParams:
+        """Tell the tokenizer to take everything."""
+        return TokenizeParams(max_total_tokens=None, add_special_tokens=self.add_special_tokens)
+
+
+def vllm_chat_request(request: GenerationRequest, options: GenerationOptions) -> VllmChatRequest:
+    """Say a request in vLLM's words.
+
+    Args:
+        request: the conversation.
+        options: how to sample: the request's, completed with the server's defaults.
+
+    Raises:
+        PalaverError: the arguments of an earlier tool call are no JSON object.
+        pydantic.ValidationError: vLLM does not take a value.
+    """
+    return VllmChatRequest(
+        messages=[
+            _message(message, f"{request.field_prefix}messages[{place}]")
+            for place, message in enumerate(request.messages)
+        ],
+        # Not as a stream, whatever it is: vLLM's server has no place in a stream for what it knows of the prompt.
+        stream=False,
+        stream_interval=request.min_tokens_per_delta,
+        continue_final_message=request.continues_final_message,
+        add_generation_prompt=not request.continues_final_message,
+        chat_template_kwargs=dict(request.chat_template_arguments) or None,
+        **_sampling(options),
+    )
+
+
+def _sampling(options: GenerationOptions) -> dict[str, Any]:
+    repetition = options.repetition_detection
+    # vLLM takes no 0 here. Of the likeliest tokens that make up no probability at all there is one.
+    only_likeliest = options.top_p == 0
+    said = {
+        "n": options.choice_count,
+        "temperature": options.temperature,
+        "top_p": 1.0 if only_likeliest else options.top_p,
+        "top_k": 1 if only_likeliest else options.top_k,
+        "min_p": options.min_p,
+        "presence_penalty": options.presence_penalty,
+        "frequency_penalty": options.frequency_penalty,
+        "repetition_penalty": options.repetition_penalty,
+        "seed": options.seed,
+        "min_tokens": options.min_output_tokens,
+        "ignore_eos": options.ignores_eos,
+        "include_stop_str_in_output": options.includes_stop_sequence,
+        "skip_special_tokens": options.skips_special_tokens,
+        "spaces_between_special_tokens": options.spaces_between_special_tokens,
+        "prompt_logprobs": options.prompt_top_logprobs,
+        "repetition_detection": None
+        if repetition is None
+        else RepetitionDetectionParams(
+            repetition.max_pattern_tokens, repetition.min_pattern_tokens, repetition.min_repeat_count
+        ),
+        "stop": list(options.stop_sequences) or None,
+        "stop_token_ids": list(options.stop_token_ids) or None,
+        "bad_words": list(options.bad_words) or None,
+        "allowed_token_ids": list(options.allowed_token_ids) or None,
+        "logprob_token_ids": list(options.logprob_token_ids) or None,
+        "logit_bias": {str(token_id): bias for token_id, bias in options.logit_bias.items()} or None,
+    }
+    if options.top_logprobs is not None or options.logprob_token_ids:
+        said["logprobs"] = True
+        said["top_logprobs"] = options.top_logprobs or 0
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _message(message: Message, field: str) -> Any:
+    said: dict[str, Any] = {"role": message.role.value, "content": _content(message)}
+    if message.tool_calls:
+        said["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {
+                    "name": call.name,
+                    "arguments": _arguments(call.arguments_json, f"{field}.tool_calls[{place}].arguments_json"),
+                },
+            }
+            for place, call in enumerate(message.tool_calls)
+        ]
+        if not message.content:
+            said["content"] = None
+    if message.tool_call_id:
+        said["tool_call_id"] = message.tool_call_id
+    if message.reasoning:
+        said["reasoning"] = message.reasoning
+    if message.name:
+        said["name"] = message.name
+    return said
+
+
+def _content(message: Message) -> Any:
+    """Several parts stay apart: some chat templates take them as a list, and for the others vLLM joins them."""
+    if len(message.content) <= 1:
+        return message.text
+    return [{"type": "text", "text": part.text} for part in message.content]
+
+
+def _arguments(text: str, field: str) -> str:
+    """Chat templates are given the object itself: what cannot be read here would fail there, without its name."""
+    if not text:
+        return "{}"
+    try:
+        if isinstance(json.loads(text), dict):
+            return text
+    except (ValueError, RecursionError):
+        pass
+    raise invalid_field(field, "must be the text of a JSON object, for the model's chat template reads it")

@@ -1,0 +1,101 @@
+"""What one call has come to so far: its choices, their tokens, their ends."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vllm.logprobs import PromptLogprobs
+from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.v1.metrics.stats import RequestStateStats
+
+from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
+from palaver_server.engine.vllm_errors import engine_unavailable, generation_failed
+from palaver_server.engine.vllm_prompt import VllmPrompt
+
+
+class Tally:
+    """Takes vLLM's outputs in, gives deltas out, and sums the call up at its end."""
+
+    def __init__(self, prompt: VllmPrompt) -> None:
+        self._prompt = prompt
+        self._stages = [prompt.new_stage(index) for index in range(prompt.params.n)]
+        self._ends: dict[int, ChoiceEnd] = {}
+        self._has_running_usage = prompt.request.response_options.running_usage
+        self._cached_token_count: int | None = None
+        self.prompt_logprobs: PromptLogprobs | None = None
+
+    def take(self, completion: CompletionOutput) -> Delta | None:
+        """Feed an output to its choice; None while it shows as nothing."""
+        delta = self._stages[completion.index].feed(completion)
+        if delta is not None and self._has_running_usage:
+            return replace(delta, usage=self._usage())
+        return delta
+
+    def see(self, output: RequestOutput) -> None:
+        """Note what an output tells about the whole call."""
+        if self._cached_token_count is None:
+            # Later choices find what the first one has just computed; that is no saving of the call.
+            self._cached_token_count = output.num_cached_tokens
+        if output.prompt_logprobs:
+            self.prompt_logprobs = output.prompt_logprobs
+
+    def end(self, completion: CompletionOutput, *, has_timed_out: bool) -> None:
+        """Take the end of a choice.
+
+        Raises:
+            PalaverError: the engine gave it up, or failed.
+        """
+        self._ends.setdefault(completion.index, _choice_end(completion, has_timed_out=has_timed_out))
+
+    def finish(self, output: RequestOutput) -> Finished:
+        """Sum up, after the last output."""
+        return Finished(
+            choices=tuple(end for _, end in sorted(self._ends.items())),
+            usage=self._usage(),
+            timings=_timings(output.metrics),
+            prompt_logprobs=self._prompt.convert_prompt_logprobs(self.prompt_logprobs) if self.prompt_logprobs else (),
+        )
+
+    def _usage(self) -> Usage:
+        return Usage(
+            self._prompt.prompt_token_count,
+            sum(stage.token_count for stage in self._stages),
+            self._cached_token_count or 0,
+        )
+
+
+def _choice_end(completion: CompletionOutput, *, has_timed_out: bool) -> ChoiceEnd:
+    match completion.finish_reason:
+        case "stop":
+            # An end token has a number here, a stop sequence its text.
+            match completion.stop_reason:
+                case str() as sequence:
+                    return ChoiceEnd(FinishReason.STOP, sequence, completion.index)
+                case token_id:
+                    return ChoiceEnd(FinishReason.STOP, None, completion.index, token_id)
+        case "length":
+            return ChoiceEnd(FinishReason.LENGTH, None, completion.index)
+        case "repetition":
+            return ChoiceEnd(FinishReason.REPETITION, None, completion.index)
+        case "abort" if has_timed_out:
+            return ChoiceEnd(FinishReason.TIME_LIMIT, None, completion.index)
+        case "abort":
+            # Nobody here asked for it: the engine is being ended.
+            raise engine_unavailable()
+        case _:
+            raise generation_failed()
+
+
+def _timings(stats: RequestStateStats | None) -> Timings:
+    """Differences of the engine core's own clock; None for what did not happen or is not measured."""
+    if stats is None or not stats.queued_ts:
+        return Timings()
+
+    def since_queued(moment: float) -> float | None:
+        return moment - stats.queued_ts if moment else None
+
+    return Timings(
+        queue_seconds=since_queued(stats.scheduled_ts),
+        first_token_seconds=since_queued(stats.first_token_ts),
+        total_seconds=since_queued(stats.last_token_ts),
+    )
