@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.engine import Engine, EngineStartError
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.core.events import Delta, Event, Finished, FinishReason, Started
-from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.generation import GenerationRequest, ResponseOptions
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
@@ -442,3 +443,23 @@ async def test_a_prompt_of_another_engine_is_refused() -> None:
     engine = await loaded()
     with pytest.raises(TypeError, match="Stranger"):
         await anext(engine.generate(Stranger()))
+
+
+async def test_choices_say_the_same_interleaved() -> None:
+    request = replace(
+        ask("one two three", GenerationOptions(choice_count=2)), response_options=ResponseOptions(running_usage=True)
+    )
+
+    events = await collect(await loaded(), request)
+
+    deltas = [event for _, event in events if isinstance(event, Delta)]
+    assert [delta.choice_index for delta in deltas] == [0, 1] * 3
+    assert [delta.usage.output_token_count for delta in deltas if delta.usage] == [2, 2, 4, 4, 6, 6]
+    assert [end.choice_index for end in finished_of(events).choices] == [0, 1]
+    assert finished_of(events).usage.output_token_count == 6
+
+
+async def test_tokens_are_gathered_into_deltas() -> None:
+    events = await collect(await loaded(), replace(ask("one two three four five six"), min_tokens_per_delta=2))
+
+    assert [tokens for _, _, tokens in deltas_of(events)] == [1, 2, 2, 1]
