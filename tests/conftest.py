@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -71,7 +72,14 @@ Serve = Callable[..., Awaitable[Serving]]
 
 @asynccontextmanager
 async def running_server(*, wait_until_ready: bool = True, **flags: Any) -> AsyncIterator[Serving]:
-    settings = load_settings(**{"engine": "scripted", "listen": "127.0.0.1:0", "grace": 0.0, **flags})
+    # Whoever runs the tests may have keys of their own.
+    defaults = {
+        "engine": "scripted",
+        "listen": "127.0.0.1:0",
+        "grace": 0.0,
+        "keys_file": Path("/nonexistent/keys.json"),
+    }
+    settings = load_settings(**{**defaults, **flags})
     announced = Announced()
     engine = new_engine(settings, ())
     app = App(settings, engine, announced)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -33,6 +33,10 @@ _SECONDS: dict[str, Any] = {"unit": "seconds"}
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False, json_schema_extra=_SECONDS)]
 Positive = Annotated[float, Field(gt=0, le=2_000_000, json_schema_extra=_SECONDS)]  # grpcio: 32-bit milliseconds
 Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[int, Field(ge=1, le=1_000_000)] | Literal["unlimited"]
+"""Requests per minute."""
+DEFAULT_TIER = "default"
+DEFAULT_REQUESTS_PER_MINUTE = 60
 
 
 class ListenSettings(BaseModel):
@@ -58,6 +62,64 @@ class ListenSettings(BaseModel):
     tls_key: Path | None = Field(None, description="PEM private key of --tls-cert; nobody else may read it.")
     tls_client_ca: Path | None = Field(
         None, description="PEM certificates of the authorities whose client certificates are required (mTLS)."
+    )
+
+
+class Tier(BaseModel):
+    """What the keys of one tier may do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_minute: Rate = DEFAULT_REQUESTS_PER_MINUTE
+
+
+class IdentitySettings(BaseModel):
+    """Who may call, and how often."""
+
+    keys_file: Path | None = Field(
+        None,
+        description="The file of API keys, as `palaver keys` writes it; it holds hashes alone. Default: keys.json in "
+        "--state-dir. As long as it does not exist, callers on this machine need no key.",
+    )
+    tiers: dict[str, Tier] = Field(
+        default_factory=dict,
+        validate_default=True,
+        description='Limits by tier, such as `[tiers.gold]` with `requests_per_minute = 600`, or "unlimited". '
+        "A key without a tier is of the tier default: 60 a minute unless set. Changes count within a second.",
+        json_schema_extra={"flag": False},
+    )
+    revoked_streams: Literal["end", "finish"] = Field(
+        "end",
+        description="What happens to the running answers of a key that is revoked: end stops them at once with "
+        "KEY_REVOKED, finish lets them end by themselves.",
+    )
+    max_failed_attempts: Count = Field(
+        30,
+        description="Wrong keys a minute from one address that are told what is wrong; further ones are told to wait. "
+        "A right key is always let in.",
+    )
+
+    @field_validator("tiers")
+    @classmethod
+    def _has_default_tier(cls, tiers: dict[str, Tier]) -> dict[str, Tier]:
+        return {DEFAULT_TIER: Tier(), **tiers}
+
+
+class EdgeSocketSettings(BaseModel):
+    """Unix sockets between the server and an Envoy beside it."""
+
+    edge_socket: Path | None = Field(
+        None,
+        description="A unix socket that answers the API too, for Envoy: calls that come over it have been counted "
+        "against their limits already. Mode 0600.",
+    )
+    internal_socket: Path | None = Field(
+        None,
+        description="A unix socket that answers Envoy's questions who a caller is (ext_authz) and whether it may call "
+        "now (ratelimit). Whoever can connect can try keys: mode 0600.",
+    )
+    edge_group: str | None = Field(
+        None, description="Group that may use both sockets (mode 0660), for an Envoy that runs as another user."
     )
 
 
@@ -253,6 +315,8 @@ class ScriptedSettings(BaseModel):
 
 GROUPS: tuple[type[BaseModel], ...] = (
     ListenSettings,
+    IdentitySettings,
+    EdgeSocketSettings,
     ModelSettings,
     AdmissionSettings,
     LifecycleSettings,
@@ -268,6 +332,8 @@ GROUPS: tuple[type[BaseModel], ...] = (
 class Settings(
     BaseSettings,
     ListenSettings,
+    IdentitySettings,
+    EdgeSocketSettings,
     ModelSettings,
     AdmissionSettings,
     LifecycleSettings,
@@ -292,6 +358,11 @@ class Settings(
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags, then environment, then the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
+
+    @property
+    def keys_path(self) -> Path:
+        """The key file, whether it exists or not."""
+        return self.keys_file or self.state_dir.expanduser() / "keys.json"
 
 
 class SettingsError(Exception):

@@ -12,7 +12,7 @@ from palaver_server.cli import COMMANDS, main
 from palaver_server.settings import Settings
 
 SCREEN_LINES, SCREEN_COLUMNS = 40, 100
-OURS = ["up", "serve", "settings", "doctor", "chat", "count", "health", "completion"]
+OURS = ["up", "serve", "keys", "settings", "doctor", "chat", "count", "health", "completion"]
 
 
 def help_of(*arguments: str) -> str:
@@ -41,7 +41,7 @@ def test_all_settings_are_in_the_help_that_shows_all() -> None:
     shown = help_of("serve", "--help-all")
     brief = help_of("serve", "--help")
     for name in Settings.model_fields:
-        if name != "vllm":  # its flags are vLLM's own
+        if name not in ("vllm", "tiers"):  # tables of the file
             assert f"--{name.replace('_', '-')}" in shown
     assert "--keepalive-time" not in brief
     assert "--listen" in brief

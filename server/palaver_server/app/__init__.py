@@ -10,6 +10,7 @@ import structlog
 from palaver_server.app.edge import Edge
 from palaver_server.app.lifecycle import EXIT_FAILED, Announcer, App
 from palaver_server.app.wiring import new_engine, refuse_careless_edge, refuse_careless_listening
+from palaver_server.core.identity.key_file import KeyFileError
 from palaver_server.edge.binary import EdgeError
 from palaver_server.rpc.listener import ListenError
 from palaver_server.settings import Settings, SettingsError
@@ -34,7 +35,7 @@ def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer,
         refuse_careless_listening(settings)
         edge = _prepared_edge(settings) if has_edge else None
         return asyncio.run(_serve(settings, vllm_arguments, announcer, edge))
-    except (EdgeError, ListenError, SettingsError) as error:
+    except (EdgeError, KeyFileError, ListenError, SettingsError) as error:
         log.error("cannot start", cause=str(error))  # noqa: TRY400  # a sentence, not a trace
         return EXIT_FAILED
 

@@ -16,6 +16,7 @@ import psutil
 import structlog
 
 from palaver_server.app import supervisor
+from palaver_server.app.access import Access
 from palaver_server.app.edge import Edge
 from palaver_server.app.wiring import server_limits, tls_files
 from palaver_server.core.admission import Admission
@@ -25,6 +26,7 @@ from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.edge.binary import EdgeError
+from palaver_server.rpc.listener import ListenError
 from palaver_server.rpc.server import HealthPort, RpcServer
 from palaver_server.settings import Settings
 
@@ -58,6 +60,9 @@ class App:
     """One server with one engine, from the bind to the last process's end."""
 
     def __init__(self, settings: Settings, engine: Engine, announcer: Announcer, edge: Edge | None = None) -> None:
+        if edge is not None:
+            sockets = {"edge_socket": edge.places.api_socket, "internal_socket": edge.places.questions_socket}
+            settings = settings.model_copy(update=sockets)
         self._settings = settings
         self._engine = engine
         self._announcer = announcer
@@ -68,10 +73,13 @@ class App:
             max_concurrent=settings.max_concurrent_requests, max_queued=settings.max_queued_requests
         )
         self._chat = Chat(engine, self._admission, self._readiness, self._loading)
+        self._access = Access(settings, server_limits(settings), self._chat.end_calls_of)
         self._server = RpcServer(
             self._chat,
             self._readiness,
             self._loading,
+            entrance=self._access.entrance,
+            edge_entrance=self._access.edge_entrance,
             limits=server_limits(settings),
             tls=tls_files(settings),
             max_health_watches=settings.max_health_watches,
@@ -94,13 +102,13 @@ class App:
         """Serve until a signal or a failure, and return the exit code.
 
         Raises:
-            ListenError: the address cannot be bound.
+            ListenError: an address cannot be bound.
+            KeyFileError: the key file is damaged.
+            SettingsError: something that a setting asks for is not installed.
         """
         with self._signals():
-            # 1. Bind: from here on health, reflection and GetModel answer.
-            address = await self._server.start(
-                self._settings.listen, None if self._edge is None else self._edge.places.api_socket
-            )
+            # 1. Know the keys, then bind: from here on health, reflection and GetModel answer.
+            address = await self._open()
             if self._settings.health_listen is not None:
                 log.info("health port", address=await self._open_health_port(self._settings.health_listen))
             supervisor.tell("STATUS=loading the model")
@@ -137,6 +145,14 @@ class App:
         self._announcer.edge_listening(self._edge.address, self._edge.status_address, self._edge.ca)
         self._edge_is_up.set()
         return await self._edge.wait_failed()
+
+    async def _open(self) -> str:
+        await self._access.start()
+        try:
+            return await self._server.start(self._settings.listen, self._settings.edge_socket, self._access.unix_access)
+        except ListenError:
+            await self._access.stop()
+            raise
 
     async def _open_health_port(self, listen: str) -> str:
         self._health_port = HealthPort(
@@ -193,6 +209,7 @@ class App:
         # 4. The edge ends when the last answer has passed it.
         if self._edge is not None:
             await self._edge.stop()
+        await self._access.stop()
         # 5. The engine ends, with every process of it.
         await self._engine.shutdown()
         log.info("stopped")

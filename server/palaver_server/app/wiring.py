@@ -8,6 +8,7 @@ from functools import partial
 
 from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.engine import Engine
+from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine
@@ -101,17 +102,13 @@ def tls_files(settings: Settings) -> TlsFiles | None:
 
 
 def refuse_careless_listening(settings: Settings) -> None:
-    """Beyond loopback only with client certificates, or by an explicit setting.
+    """Beyond loopback only with keys, with client certificates, or by an explicit setting.
 
     Raises:
         SettingsError: the server would answer anybody on the network.
     """
-    if settings.allow_unauthenticated or settings.tls_client_ca is not None or is_loopback(settings.listen):
-        return
-    raise SettingsError(
-        f"{settings.listen} can be reached from other machines, and nobody would have to show a key. Listen on "
-        "127.0.0.1, ask for client certificates with --tls-client-ca, or say --allow-unauthenticated."
-    )
+    if settings.tls_client_ca is None:
+        _refuse_strangers(settings, settings.listen, "--tls-client-ca")
 
 
 def refuse_careless_edge(settings: Settings) -> None:
@@ -120,9 +117,15 @@ def refuse_careless_edge(settings: Settings) -> None:
     Raises:
         SettingsError: the edge would answer anybody on the network.
     """
-    if settings.allow_unauthenticated or settings.edge_client_ca is not None or is_loopback(settings.edge_listen):
+    if settings.edge_client_ca is None:
+        _refuse_strangers(settings, settings.edge_listen, "--edge-client-ca")
+
+
+def _refuse_strangers(settings: Settings, listen: str, client_ca_flag: str) -> None:
+    if settings.allow_unauthenticated or is_loopback(listen) or KeyFile(settings.keys_path).exists():
         return
     raise SettingsError(
-        f"{settings.edge_listen} can be reached from other machines, and nobody would have to show a key. Listen on "
-        "127.0.0.1, ask for client certificates with --edge-client-ca, or say --allow-unauthenticated."
+        f"{listen} can be reached from other machines, and nobody would have to show a key. Make a key with `palaver "
+        f"keys create --client NAME`, listen on 127.0.0.1, ask for client certificates with {client_ca_flag}, or say "
+        "--allow-unauthenticated."
     )

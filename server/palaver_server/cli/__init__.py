@@ -14,6 +14,7 @@ SECTIONS = {
         "up": "Serve a model over gRPC, REST and OpenAI's protocol, with TLS.",
         "serve": "Serve a model over gRPC alone.",
         "edge": "Render the Envoy sidecar's configuration; find its certificate.",
+        "keys": "Make, list, revoke and rotate API keys.",
         "models": "List, fetch, verify and describe models.",
         "settings": "Show every setting, its value and where that comes from.",
         "doctor": "Look at this machine and say what would go wrong.",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from palaver_server.settings import ENVIRONMENT_PREFIX, GROUPS
@@ -61,7 +61,8 @@ class Setting:
         """What a value looks like, with unit and range, in a few words."""
         if self.choices:
             return " | ".join(self.choices)
-        noun = self.unit or _NOUNS.get(self.kind, getattr(self.kind, "__name__", "value"))
+        kind = typing.get_origin(self.kind) or self.kind
+        noun = self.unit or _NOUNS.get(kind, getattr(kind, "__name__", "value"))
         return " ".join((noun, *self.bounds))
 
     def shown(self, value: object) -> str:
@@ -86,6 +87,8 @@ class Setting:
         """A value for programs: what JSON can hold, and no secret."""
         if isinstance(value, SecretStr) or (value is not None and _is_secret(self.name)):
             return HIDDEN
+        if isinstance(value, BaseModel):
+            value = value.model_dump()
         if isinstance(value, Mapping):
             return {name: HIDDEN if _is_secret(name) else self.printable(entry) for name, entry in value.items()}
         if isinstance(value, list | tuple):
@@ -164,5 +167,5 @@ _NOUNS: Mapping[Any, str] = {
     str: "text",
     Path: "path",
     SecretStr: "text",
-    dict[str, Any]: "table",
+    dict: "table",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Container
 from contextlib import aclosing, asynccontextmanager
 
 from palaver_server.core.admission import Admission
@@ -11,6 +11,7 @@ from palaver_server.core.engine import Engine
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.events import Event
 from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.identity.rights import require_model
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, ModelDescription
 from palaver_server.core.readiness import NotReady, Readiness
@@ -56,7 +57,7 @@ class Chat:
         """
         self._check(request)
         within_time(request)
-        async with self._running.call(), self._admission.permit():
+        async with self._running.call(request.client), self._admission.permit():
             prompt = await self._engine.prepare(within_time(request))
             async with aclosing(self._engine.generate(prompt)) as events:
                 yield events
@@ -73,8 +74,14 @@ class Chat:
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused."""
         if not await self._running.wait_idle(grace_seconds):
-            self._running.end_all(self.refusal)
+            self._running.end(self.refusal)
             await self._running.wait_idle(END_SECONDS)
+
+    def end_calls_of(self, key_ids: Container[str | None]) -> int:
+        """End the running calls of keys that have been revoked; return how many there were."""
+        return self._running.end(
+            lambda: PalaverError(Reason.KEY_REVOKED, "The API key was revoked while this call was running."), key_ids
+        )
 
     def _check(self, request: GenerationRequest) -> None:
         served = self._engine.description.model_id
@@ -86,6 +93,7 @@ class Chat:
                 violations=[FieldViolation(field, f"no such model here; {served!r} is served")],
                 metadata={"model": served},
             )
+        require_model(request.client, served, field=f"{request.field_prefix}model")
         if not self._readiness.is_accepting:
             raise self.refusal()
 

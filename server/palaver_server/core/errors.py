@@ -18,6 +18,15 @@ class Reason(StrEnum):
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
     METHOD_NOT_SUPPORTED = "METHOD_NOT_SUPPORTED"
+    KEY_MISSING = "KEY_MISSING"
+    KEY_MALFORMED = "KEY_MALFORMED"
+    KEY_UNKNOWN = "KEY_UNKNOWN"
+    KEY_EXPIRED = "KEY_EXPIRED"
+    KEY_REVOKED = "KEY_REVOKED"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    MODEL_NOT_ALLOWED = "MODEL_NOT_ALLOWED"
+    RATE_LIMITED = "RATE_LIMITED"
+    TOO_MANY_FAILED_ATTEMPTS = "TOO_MANY_FAILED_ATTEMPTS"
     MODEL_LOADING = "MODEL_LOADING"
     SERVER_OVERLOADED = "SERVER_OVERLOADED"
     SERVER_DRAINING = "SERVER_DRAINING"
@@ -39,6 +48,16 @@ class FieldViolation:
     """A sentence that says what is wrong and what would be right."""
 
 
+@dataclass(frozen=True, slots=True)
+class QuotaViolation:
+    """One limit that a caller has reached."""
+
+    subject: str
+    """Who the limit is for: ``client:acme``. Never a key."""
+    description: str
+    """A sentence that says what the limit is."""
+
+
 class PalaverError(Exception):
     """A failure with a name. Its message goes to the caller as it is: it must hold no internals."""
 
@@ -48,6 +67,7 @@ class PalaverError(Exception):
         message: str,
         *,
         violations: Sequence[FieldViolation] = (),
+        quota_violations: Sequence[QuotaViolation] = (),
         retry_after_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
@@ -55,6 +75,7 @@ class PalaverError(Exception):
         self.reason = reason
         self.message = message
         self.violations = tuple(violations)
+        self.quota_violations = tuple(quota_violations)
         self.retry_after_seconds = retry_after_seconds
         """Seconds after which another try may succeed; None where waiting does not help."""
         self.metadata = dict(metadata or {})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from palaver_server.core.context import ContextPolicy
 from palaver_server.core.conversation import Message
+from palaver_server.core.identity.client import LOCAL, Client
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.reasoning import ReasoningOptions
 from palaver_server.core.response_format import ResponseFormat
@@ -38,6 +39,8 @@ class GenerationRequest:
     options: GenerationOptions
     is_streamed: bool
     """False where nobody reads before the end: the engine then makes one delta of each whole choice."""
+    client: Client = LOCAL
+    """Who asks: the bound of what one caller can learn of another, and the right to the model."""
     deadline: float | None = None
     """When the caller gives up, on the event loop's clock; None where it waits for ever."""
     field_prefix: str = ""

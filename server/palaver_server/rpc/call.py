@@ -14,6 +14,7 @@ import grpc
 
 from palaver.v1 import chat_service_pb2
 from palaver_server.core.events import Finished
+from palaver_server.core.identity.client import ANONYMOUS, Client
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -32,6 +33,10 @@ class Call:
     """The full method name, ``/palaver.v1.ChatService/Chat``."""
     request_id: str
     peer: str
+    client: Client = ANONYMOUS
+    """Who calls; anonymous until the key has been checked, and where none is asked for."""
+    trailers: tuple[tuple[str, str], ...] = ()
+    """What the answer tells beside the request id: the state of the client's limit."""
     began: float = field(default_factory=time.monotonic)
     has_answered: bool = False
     """A part of a streamed answer has been sent, as far as the handler says so: an error can only follow it."""

@@ -35,7 +35,12 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         call = current_call.get()
         note_origin(call, request)
         generation = codec.request_from_proto(
-            request, request_id=call.request_id, is_streamed=False, field_prefix="", deadline=deadline_of(context)
+            request,
+            request_id=call.request_id,
+            client=call.client,
+            is_streamed=False,
+            field_prefix="",
+            deadline=deadline_of(context),
         )
         whole = WholeAnswer()
         async with before_deadline(call, context), self._chat.answer(generation) as events:
@@ -79,6 +84,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         generation = codec.request_from_proto(
             request.chat,
             request_id=call.request_id,
+            client=call.client,
             is_streamed=True,
             field_prefix="chat.",
             deadline=deadline_of(context),
@@ -113,9 +119,11 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
     ) -> chat_service_pb2.CountTokensResponse:
         """Count a conversation's tokens."""
         check(request)
+        call = current_call.get()
         generation = codec.request_from_proto(
             request.chat,
-            request_id=current_call.get().request_id,
+            request_id=call.request_id,
+            client=call.client,
             is_streamed=False,
             field_prefix="chat.",
             deadline=None,

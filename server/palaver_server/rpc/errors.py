@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from palaver_server.core.errors import PalaverError, Reason
@@ -45,6 +46,15 @@ TABLE: Mapping[Reason, Statuses] = {
     Reason.MODEL_NOT_FOUND: Statuses(_C.NOT_FOUND, 404, "invalid_request_error", "model_not_found"),
     Reason.METHOD_NOT_FOUND: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unknown_url"),
     Reason.METHOD_NOT_SUPPORTED: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unsupported_method"),
+    Reason.KEY_MISSING: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", None),  # as api.openai.com has it
+    Reason.KEY_MALFORMED: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
+    Reason.KEY_UNKNOWN: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
+    Reason.KEY_EXPIRED: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
+    Reason.KEY_REVOKED: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
+    Reason.METHOD_NOT_ALLOWED: Statuses(_C.PERMISSION_DENIED, 403, "invalid_request_error", "insufficient_permissions"),
+    Reason.MODEL_NOT_ALLOWED: Statuses(_C.PERMISSION_DENIED, 403, "invalid_request_error", "model_not_found"),
+    Reason.RATE_LIMITED: Statuses(_C.RESOURCE_EXHAUSTED, 429, "requests", "rate_limit_exceeded"),
+    Reason.TOO_MANY_FAILED_ATTEMPTS: Statuses(_C.RESOURCE_EXHAUSTED, 429, "requests", "too_many_failed_attempts"),
     Reason.MODEL_LOADING: Statuses(_C.UNAVAILABLE, 503, "server_error", "model_loading"),
     Reason.SERVER_OVERLOADED: Statuses(_C.RESOURCE_EXHAUSTED, 429, "server_error", "server_overloaded"),
     Reason.SERVER_DRAINING: Statuses(_C.UNAVAILABLE, 503, "server_error", "server_draining"),
@@ -79,9 +89,15 @@ def status_from_error(error: PalaverError, request_id: str) -> status_pb2.Status
             for violation in error.violations
         ]
         details.append(_packed(error_details_pb2.BadRequest(field_violations=violations)))
+    if error.quota_violations:
+        quota = [
+            error_details_pb2.QuotaFailure.Violation(subject=violation.subject, description=violation.description)
+            for violation in error.quota_violations
+        ]
+        details.append(_packed(error_details_pb2.QuotaFailure(violations=quota)))
     if error.retry_after_seconds is not None:
         delay = duration_pb2.Duration()
-        delay.FromNanoseconds(round(error.retry_after_seconds * 1000) * 1_000_000)
+        delay.FromNanoseconds(math.ceil(error.retry_after_seconds * 1000) * 1_000_000)
         details.append(_packed(error_details_pb2.RetryInfo(retry_delay=delay)))
     number: int = TABLE[error.reason].code.value[0]
     return status_pb2.Status(code=number, message=error.message, details=details)
@@ -104,9 +120,7 @@ def trailing_metadata(error: PalaverError, request_id: str) -> tuple[tuple[str, 
     return tuple(metadata)
 
 
-def _packed(
-    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo,
-) -> any_pb2.Any:
+def _packed(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

@@ -1,4 +1,4 @@
-"""Around every call: its id, its access-log line, and the one place where an exception becomes a status."""
+"""Around every call: its id, its client, its access-log line, and the one place where an exception becomes a status."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import structlog
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.rpc.call import REQUEST_ID_KEY, TRANSCODED_KEY, Call, current_call, request_id_from
 from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
+from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.errors import BODY_KEY, TABLE, internal_error, trailing_metadata
 from palaver_server.rpc.openai.errors import body_metadata
 
@@ -32,9 +33,14 @@ DEADLINE_SLACK_SECONDS = 0.1
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each method's handler once; a call then costs one context variable and one log line, a message nothing."""
+    """Wraps each method's handler once; a call then costs one context variable and one log line, a message nothing.
 
-    def __init__(self) -> None:
+    Args:
+        entrance: checks keys and limits; None for a listener that asks nobody for a key.
+    """
+
+    def __init__(self, entrance: Entrance | None = None) -> None:
+        self._entrance = entrance
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -48,19 +54,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return wrapped
         handler = await continuation(handler_call_details)
         if handler is None:
-            return _unknown_method(method)
-        wrapped = self._wrapped[method] = _wrap(handler, method)
+            return _unknown_method(method, self._entrance)
+        wrapped = self._wrapped[method] = _wrap(handler, method, self._entrance)
         return wrapped
 
 
-def _wrap(handler: Handler, method: str) -> Handler:
+def _wrap(handler: Handler, method: str, entrance: Entrance | None) -> Handler:
     deserializer = lenient_deserializer(handler.request_deserializer)
     serializer = handler.response_serializer
     if handler.request_streaming:
         answer_both = handler.stream_stream
 
         async def stream_stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            async with _call(method, context):
+            async with _call(method, context, entrance):
                 async for response in answer_both(_well_formed(requests), context):
                     yield response
 
@@ -69,7 +75,7 @@ def _wrap(handler: Handler, method: str) -> Handler:
         answer_one = handler.unary_unary
 
         async def unary_unary(request: Any, context: Context) -> Any:
-            async with _call(method, context):
+            async with _call(method, context, entrance):
                 raise_if_malformed(request)
                 return await answer_one(request, context)
 
@@ -78,7 +84,7 @@ def _wrap(handler: Handler, method: str) -> Handler:
     if inspect.isasyncgenfunction(answer_many):
 
         async def unary_generator(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with _call(method, context):
+            async with _call(method, context, entrance):
                 raise_if_malformed(request)
                 async for response in answer_many(request, context):
                     yield response
@@ -87,7 +93,7 @@ def _wrap(handler: Handler, method: str) -> Handler:
 
     # A handler that writes to its context pays nothing here for each message: the token path is written so.
     async def unary_writer(request: Any, context: Context) -> None:
-        async with _call(method, context):
+        async with _call(method, context, entrance):
             raise_if_malformed(request)
             await answer_many(request, context)
 
@@ -100,9 +106,9 @@ async def _well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield request
 
 
-def _unknown_method(method: str) -> Handler:
+def _unknown_method(method: str, entrance: Entrance | None) -> Handler:
     async def refuse(_requests: AsyncIterator[bytes], context: Context) -> None:
-        async with _call(method, context):
+        async with _call(method, context, entrance):
             raise PalaverError(
                 Reason.METHOD_NOT_FOUND, "There is no such method; server reflection lists those that exist."
             )
@@ -111,15 +117,17 @@ def _unknown_method(method: str) -> Handler:
 
 
 @asynccontextmanager
-async def _call(method: str, context: Context) -> AsyncIterator[None]:
+async def _call(method: str, context: Context, entrance: Entrance | None) -> AsyncIterator[None]:
     metadata = dict(context.invocation_metadata() or ())
     call = Call(method, request_id_from(metadata.get(REQUEST_ID_KEY)), context.peer())
     call.is_transcoded = TRANSCODED_KEY in metadata
     token = current_call.set(call)
     structlog.contextvars.bind_contextvars(request_id=call.request_id)
-    context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
     code, reason = grpc.StatusCode.OK, None
     try:
+        if entrance is not None:
+            entrance.enter(call, metadata)
+        context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), *call.trailers))
         yield
         code = _code_at_end(context)
     except PalaverError as error:
@@ -147,7 +155,7 @@ async def _call(method: str, context: Context) -> AsyncIterator[None]:
 
 async def _abort(context: Context, call: Call, error: PalaverError) -> None:
     """End the call with the error's status; a body for HTTP callers goes with it while there is no answer yet."""
-    metadata = trailing_metadata(error, call.request_id)
+    metadata = (*trailing_metadata(error, call.request_id), *call.trailers)
     if not call.has_answered:
         metadata += body_metadata(call.method, error)
     if call.error_body is not None:
@@ -181,6 +189,7 @@ def _write_access_line(call: Call, code: grpc.StatusCode, reason: Reason | None)
         "call",
         method=call.method,
         code=code.name,
+        client=call.client.id,
         peer=call.peer,
         duration_ms=round((time.monotonic() - call.began) * 1000, 3),
         **({"reason": reason.value} if reason else {}),

@@ -9,9 +9,11 @@ import grpc
 from palaver.v1 import model_pb2, model_service_pb2, model_service_pb2_grpc
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
+from palaver_server.core.identity.rights import require_model
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.rpc import codec
+from palaver_server.rpc.call import current_call
 from palaver_server.rpc.validation import check
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,11 +30,13 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     async def ListModels(  # noqa: N802  # the contract's name
         self, request: model_service_pb2.ListModelsRequest, context: Context
     ) -> model_service_pb2.ListModelsResponse:
-        """One page with one model."""
+        """One page with the one model, if the caller may use it."""
         check(request)
         if request.page_token:
             raise invalid_field("page_token", "is not one that this server gave out")
-        return model_service_pb2.ListModelsResponse(models=[self._model()])
+        model = self._model()
+        may_use = current_call.get().client.may_use_model(model.id)
+        return model_service_pb2.ListModelsResponse(models=[model] if may_use else [])
 
     async def GetModel(  # noqa: N802  # the contract's name
         self, request: model_service_pb2.GetModelRequest, context: Context
@@ -47,6 +51,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
                 violations=[FieldViolation("name", f"no such model here; {model.name!r} is served")],
                 metadata={"model": model.id},
             )
+        require_model(current_call.get().client, model.id, field="name")
         return model
 
     def _model(self) -> model_pb2.Model:

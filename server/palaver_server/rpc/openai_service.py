@@ -15,6 +15,7 @@ from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.events import Delta, Started
 from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.identity.rights import require_model
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import current_call, deadline_of, note_finished
 from palaver_server.rpc.errors import internal_error
@@ -62,9 +63,11 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
     async def ListOpenAIModels(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.ListOpenAIModelsRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
-        """List the one model."""
+        """List the one model, if the caller may use it."""
         check(request)
-        return httpbody_pb2.HttpBody(content_type=JSON, data=model_list_json([self._chat.model], self._created))
+        model = self._chat.model
+        usable = [model] if current_call.get().client.may_use_model(model.model_id) else []
+        return httpbody_pb2.HttpBody(content_type=JSON, data=model_list_json(usable, self._created))
 
     async def GetOpenAIModel(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.GetOpenAIModelRequest, context: Context
@@ -79,6 +82,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
                 violations=[FieldViolation("model", f"no such model here; {model.model_id!r} is served")],
                 metadata={"model": model.model_id},
             )
+        require_model(current_call.get().client, model.model_id, field="model")
         return httpbody_pb2.HttpBody(content_type=JSON, data=model_json(model, self._created))
 
     async def _answer(self, generation: GenerationRequest, context: Context) -> None:
@@ -155,9 +159,11 @@ def _generation(body: Body, context: Context) -> GenerationRequest:
     """The domain's request, by the contract's: what the contract does not allow is refused there, and only there."""
     request = request_from_body(body)
     check(request)
+    call = current_call.get()
     generation = codec.request_from_proto(
         request.chat,
-        request_id=current_call.get().request_id,
+        request_id=call.request_id,
+        client=call.client,
         is_streamed=body.stream,
         field_prefix="",
         deadline=deadline_of(context),

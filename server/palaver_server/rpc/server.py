@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_service_pb2_grpc, web_service_pb2_grpc
@@ -12,6 +15,7 @@ from palaver_server.core.chat import Chat
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import Readiness
 from palaver_server.rpc.chat_service import ChatService
+from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.health import HealthServicer
 from palaver_server.rpc.interceptor import CallInterceptor
 from palaver_server.rpc.listener import bind
@@ -20,6 +24,7 @@ from palaver_server.rpc.openai_service import OpenAIService
 from palaver_server.rpc.reflection import ReflectionServicer
 from palaver_server.rpc.tls import TlsFiles
 from palaver_server.rpc.transport import ServerLimits, new_server
+from palaver_server.rpc.unix_socket import UnixAccess
 from palaver_server.rpc.validation import warm_up
 from palaver_server.rpc.web_service import WebService
 
@@ -63,7 +68,12 @@ class HealthPort:
 
 
 class RpcServer:
-    """The API port: palaver's services, health and reflection. Belongs to one event loop."""
+    """The API port: palaver's services, health and reflection. Belongs to one event loop.
+
+    Args:
+        entrance: checks the callers of the port.
+        edge_entrance: checks those who come by the edge's socket; None where there is no such socket.
+    """
 
     def __init__(
         self,
@@ -71,37 +81,48 @@ class RpcServer:
         readiness: Readiness,
         loading: Loading,
         *,
+        entrance: Entrance,
+        edge_entrance: Entrance | None,
         limits: ServerLimits,
         tls: TlsFiles | None,
         max_health_watches: int,
         event_stream_keepalive_seconds: float,
     ) -> None:
         self._tls = tls
-        self._server = new_server(limits, [CallInterceptor()])
         self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
         self._reflection = ReflectionServicer((*SERVICES, HEALTH))
-        chat_service_pb2_grpc.add_ChatServiceServicer_to_server(ChatService(chat), self._server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(chat, readiness, loading), self._server)
-        openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server(
-            OpenAIService(chat, keepalive_seconds=event_stream_keepalive_seconds), self._server
+        chat_service = ChatService(chat)
+        model_service = ModelService(chat, readiness, loading)
+        openai_service = OpenAIService(chat, keepalive_seconds=event_stream_keepalive_seconds)
+        web_service = WebService(chat, readiness)
+        self._add_services: tuple[Callable[[grpc.aio.Server], None], ...] = (
+            partial(chat_service_pb2_grpc.add_ChatServiceServicer_to_server, chat_service),
+            partial(model_service_pb2_grpc.add_ModelServiceServicer_to_server, model_service),
+            partial(openai_service_pb2_grpc.add_OpenAIServiceServicer_to_server, openai_service),
+            partial(web_service_pb2_grpc.add_WebServiceServicer_to_server, web_service),
+            partial(health_pb2_grpc.add_HealthServicer_to_server, self._health),
+            self._reflection.add_to,
         )
-        web_service_pb2_grpc.add_WebServiceServicer_to_server(WebService(chat, readiness), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._reflection.add_to(self._server)
+        self._server = self._new_server(limits, entrance)
+        # A server of its own: grpcio does not say by which of its sockets a call came, and the edge's calls are
+        # counted already.
+        self._edge_server = None if edge_entrance is None else self._new_server(limits, edge_entrance)
 
-    async def start(self, listen: str, edge_socket: Path | None = None) -> str:
-        """Bind and answer; give the address as clients write it.
+    async def start(self, listen: str, edge_socket: Path | None = None, access: UnixAccess | None = None) -> str:
+        """Bind and answer; give the port's address as clients write it.
 
         Args:
             listen: where clients reach the API.
             edge_socket: path of a unix socket on which the edge reaches it as well.
+            access: who may connect to that socket.
 
         Raises:
-            ListenError: the address cannot be bound.
+            ListenError: an address cannot be bound.
         """
         address = bind(self._server, listen, self._tls)
-        if edge_socket is not None:
-            bind(self._server, f"unix:{edge_socket}")
+        if edge_socket is not None and self._edge_server is not None:
+            bind(self._edge_server, f"unix:{edge_socket}", access=access)
+            await self._edge_server.start()
         await self._server.start()
         warm_up()  # after the bind: who connects meanwhile waits some milliseconds instead of being refused
         return address
@@ -110,5 +131,12 @@ class RpcServer:
         """End watches and reflection streams, then close the port."""
         self._health.close()
         self._reflection.close()
-        await self._server.stop(STOP_SECONDS)
+        servers = (self._server, self._edge_server)
+        await asyncio.gather(*(server.stop(STOP_SECONDS) for server in servers if server is not None))
         await asyncio.sleep(0)  # cancelled handlers run to their end
+
+    def _new_server(self, limits: ServerLimits, entrance: Entrance) -> grpc.aio.Server:
+        server = new_server(limits, [CallInterceptor(entrance)])
+        for add_to in self._add_services:
+            add_to(server)
+        return server

@@ -14,6 +14,7 @@ from palaver.v1 import (
 from palaver_server.core.context import ContextOverflow, ContextPolicy
 from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.generation import GenerationRequest, ResponseOptions
+from palaver_server.core.identity.client import Client
 from palaver_server.core.reasoning import ReasoningEffort, ReasoningOptions
 from palaver_server.core.response_format import (
     ChoiceFormat,
@@ -59,6 +60,7 @@ def request_from_proto(
     chat: chat_service_pb2.ChatRequest,
     *,
     request_id: str,
+    client: Client,
     is_streamed: bool,
     field_prefix: str,
     deadline: float | None,
@@ -73,6 +75,7 @@ def request_from_proto(
     wanted = chat.response_options
     return GenerationRequest(
         request_id=request_id,
+        client=client,
         model=chat.model.removeprefix("models/"),
         messages=tuple(_message_from_proto(message) for message in chat.messages),
         options=options_from_proto(chat.options),
