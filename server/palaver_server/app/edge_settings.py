@@ -16,6 +16,8 @@ from palaver_server.settings import Settings, SettingsError
 
 KEYLESS = (HEALTH, "palaver.v1.WebService")
 """Services that nobody needs a key for."""
+RAW = ("palaver.v1.OpenAIService",)
+"""Services that read the JSON of a body themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def edge_configuration(settings: Settings, places: EdgePlaces) -> EdgeConfigurat
         admin_socket=places.admin_socket,
         api_socket=places.api_socket,
         questions_socket=None,
+        rate_limit_service=_service(settings.edge_rate_limit_service),
         certificates=_certificates(settings, places.certificates),
         routes=routes(),
         access_log=places.access_log,
@@ -97,6 +100,7 @@ def routes() -> Routes:
     return Routes(
         services=tuple(names),
         transcoded=tuple(name for name in known if any(path.service == name for path in ordered)),
+        raw=RAW,
         keyless=tuple(name for name in KEYLESS if name in known),
         methods={name: tuple(method.name for method in service.methods) for name, service in known.items()}
         | {V1: tuple(method.name for method in known[V1ALPHA].methods)},
@@ -130,3 +134,12 @@ def parse_address(listen: str, setting: str) -> Address:
         if 0 <= int(port) < 2**16:
             return Address(str(ipaddress.ip_address(host)), int(port))
     raise SettingsError(f"{setting}: {listen!r} is no IP:PORT, such as 127.0.0.1:8443 or 0.0.0.0:8443.")
+
+
+def _service(address: str | None) -> Address | None:
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise SettingsError(f"edge_rate_limit_service: {address!r} is no HOST:PORT.")
+    return Address(host.strip("[]"), int(port))

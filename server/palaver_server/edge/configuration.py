@@ -42,6 +42,8 @@ class Routes:
     """Those that are called as REST too."""
     keyless: Sequence[str]
     """Those that nobody needs a key for: health, and what a browser reads."""
+    raw: Sequence[str]
+    """Those that read the JSON of a body themselves: OpenAI's."""
     methods: Mapping[str, Sequence[str]]
     """Every service's methods, for the statistics."""
     paths: Sequence[RestPath]
@@ -72,6 +74,8 @@ class EdgeConfiguration:
     """The server's API, over a unix socket."""
     questions_socket: Path | None
     """The server's answers to who a caller is and how much they may. None: Envoy asks nobody."""
+    rate_limit_service: Address | None
+    """Who counts requests when many servers share the limits. None: the server."""
     certificates: Certificates
     routes: Routes
     access_log: str
