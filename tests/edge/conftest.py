@@ -99,7 +99,7 @@ class Pair:
 
     def wait_for(self, look: Callable[[], Any], failure: str, seconds: float = 30) -> Any:
         ends = time.monotonic() + seconds
-        while (found := look()) is None or found is False:
+        while not (found := look()):
             if time.monotonic() > ends or (self.process.poll() is not None and not look()):
                 raise AssertionError(f"{failure}\n" + "\n".join(self.lines[-40:]))
             time.sleep(0.02)
