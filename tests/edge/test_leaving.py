@@ -22,7 +22,9 @@ def stream_request() -> chat_service_pb2.StreamChatRequest:
 
 @pytest.mark.parametrize("transport", ["REST", "REST stream", "gRPC", "gRPC stream", "OpenAI", "OpenAI stream"])
 async def test_a_caller_who_leaves_frees_the_engine(transport, pair):
-    async with pair.client() as client, pair.channel() as channel:
+    request_id = transport.replace(" ", "-")
+    metadata = [("x-request-id", request_id)]
+    async with pair.client(headers=dict(metadata)) as client, pair.channel() as channel:
         stub = chat_service_pb2_grpc.ChatServiceStub(channel)
         openai = {"model": "scripted", "messages": [{"role": "user", "content": "hi"}], "stream": "stream" in transport}
         call = {
@@ -30,15 +32,13 @@ async def test_a_caller_who_leaves_frees_the_engine(transport, pair):
             "REST stream": lambda: client.post("/palaver/v1/chat:stream", json=MESSAGES),
             "OpenAI": lambda: client.post("/v1/chat/completions", json=openai),
             "OpenAI stream": lambda: client.post("/v1/chat/completions", json=openai),
-            "gRPC": lambda: stub.Chat(stream_request().chat),
-            "gRPC stream": lambda: read(stub.StreamChat(stream_request())),
+            "gRPC": lambda: stub.Chat(stream_request().chat, metadata=metadata),
+            "gRPC stream": lambda: read(stub.StreamChat(stream_request(), metadata=metadata)),
         }[transport]
 
         async def read(stream) -> None:
             async for _ in stream:
                 pass
-
-        before = len(pair.events("call"))
 
         async def leave() -> None:
             await call()
@@ -49,5 +49,8 @@ async def test_a_caller_who_leaves_frees_the_engine(transport, pair):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-    ended = pair.wait_for(lambda: pair.events("call")[before:], "the call goes on")
-    assert ended[0]["reason"] == "CANCELLED"
+    ended = pair.wait_for(
+        lambda: next((line for line in pair.events("call") if line["request_id"] == request_id), None),
+        "the call goes on",
+    )
+    assert ended.get("reason") == "CANCELLED", ended

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 import sys
 from pathlib import Path
 
 from palaver_server.app.edge_settings import EdgePlaces, development_certificate, edge_configuration
 from palaver_server.edge.binary import EdgeError, find_envoy
+from palaver_server.edge.certificate_watch import CertificateWatch, check_pair
 from palaver_server.edge.configuration import Address
 from palaver_server.edge.rendering import render
 from palaver_server.edge.sidecar import Sidecar
@@ -25,9 +28,11 @@ class Edge:
             configuration=self._state / "edge",
             run=self._state / "run",
             certificates=self._state / "tls",
+            watched=self._state / "run" / "certificates",
             access_log=_access_log(settings, self._state / "run"),
         )
         self._sidecar: Sidecar | None = None
+        self._watch: asyncio.Task[None] | None = None
         self.address = settings.edge_listen
         """``HOST:PORT`` of the TLS port, with the real port once it listens."""
         self.status_address = settings.edge_status_listen
@@ -52,12 +57,19 @@ class Edge:
         """
         self._envoy = find_envoy(self._settings.edge_envoy)
         configuration = edge_configuration(self._settings, self.places)
-        for folder in (self._state, self.places.run):
+        for folder in (self._state, self.places.run, configuration.certificates.watched):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._settings.edge_cert is None:
             development_certificate(self._settings).ensure([configuration.listen.host])
         for address in (configuration.listen, configuration.status_listen):
             _refuse_taken(address)
+        try:
+            check_pair(configuration.certificates)
+        except (OSError, ssl.SSLError) as error:
+            raise EdgeError(
+                f"The edge's certificate {configuration.certificates.chain} cannot be used: {error}"
+            ) from error
+        self._certificates = configuration.certificates
         self._rendered = render(configuration, descriptor_set(), self.places.configuration)
 
     async def start(self) -> None:
@@ -71,6 +83,7 @@ class Edge:
         )
         addresses = await self._sidecar.start()
         self.address, self.status_address = addresses["edge"], addresses["status"]
+        self._watch = asyncio.create_task(CertificateWatch(self._certificates).run(), name="certificate watch")
 
     async def wait_failed(self) -> str:
         """Return why, when Envoy has ended by itself."""
@@ -90,6 +103,8 @@ class Edge:
 
     async def stop(self) -> None:
         """Last step, once the server has ended its calls."""
+        if self._watch is not None:
+            self._watch.cancel()
         if self._sidecar is not None:
             await self._sidecar.stop()
 

@@ -30,6 +30,8 @@ class EdgePlaces:
     """The folder of the sockets that server and edge share."""
     certificates: Path
     """The folder of certificate and key, where the settings name none."""
+    watched: Path | None
+    """A folder in which a rename means that they are new. None: the certificate's own."""
     access_log: str
 
     @property
@@ -67,7 +69,7 @@ def edge_configuration(settings: Settings, places: EdgePlaces) -> EdgeConfigurat
         api_socket=places.api_socket,
         questions_socket=None,
         rate_limit_service=_service(settings.edge_rate_limit_service),
-        certificates=_certificates(settings, places.certificates),
+        certificates=_certificates(settings, places),
         routes=routes(),
         access_log=places.access_log,
         origins=tuple(filter(None, (origin.strip() for origin in (settings.edge_origins or "").split(",")))),
@@ -108,16 +110,16 @@ def routes() -> Routes:
     )
 
 
-def _certificates(settings: Settings, folder: Path) -> Certificates:
+def _certificates(settings: Settings, places: EdgePlaces) -> Certificates:
     if (settings.edge_cert is None) != (settings.edge_key is None):
         raise SettingsError("The edge's certificate needs both --edge-cert and --edge-key.")
     if settings.edge_cert is None or settings.edge_key is None:
-        development = DevelopmentCertificate(folder)
+        development = DevelopmentCertificate(places.certificates)
         chain, key = development.chain, development.key
     else:
         chain, key = settings.edge_cert.expanduser().absolute(), settings.edge_key.expanduser().absolute()
     ca = settings.edge_client_ca.expanduser().absolute() if settings.edge_client_ca else None
-    return Certificates(chain, key, chain.parent, ca)
+    return Certificates(chain, key, places.watched or chain.parent, ca)
 
 
 def parse_address(listen: str, setting: str) -> Address:

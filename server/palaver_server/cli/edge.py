@@ -79,7 +79,13 @@ def render(folder: Path, mounted_at: Path | None, run_dir: Path, **parameters: A
     from palaver_server.settings import SettingsError  # noqa: PLC0415
 
     log = "stdout" if settings.edge_access_log == "auto" else settings.edge_access_log
-    places = EdgePlaces((mounted_at or folder).absolute(), run_dir.absolute(), Path("/etc/palaver/tls"), log)
+    places = EdgePlaces(
+        configuration=(mounted_at or folder).absolute(),
+        run=run_dir.absolute(),
+        certificates=Path("/etc/palaver/tls"),
+        watched=None,
+        access_log=log,
+    )
     try:
         configuration = edge_configuration(settings, places)
         click.echo(rendering.render(configuration, descriptor_set(), folder))
