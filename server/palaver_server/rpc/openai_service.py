@@ -18,6 +18,7 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import current_call, deadline_of, note_finished
+from palaver_server.rpc.deadline import before_deadline
 from palaver_server.rpc.errors import internal_error
 from palaver_server.rpc.openai.blame import in_callers_words, type_error
 from palaver_server.rpc.openai.body import Body, StreamOptions
@@ -58,7 +59,9 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             await self._stream(body, context)
         else:
             with in_callers_words(body):
-                await self._answer(_generation(body, context), context)
+                generation = _generation(body, context)
+                async with before_deadline(current_call.get(), context):
+                    await self._answer(generation, context)
 
     async def ListOpenAIModels(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.ListOpenAIModelsRequest, context: Context
@@ -106,11 +109,12 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
 
     async def _stream(self, body: Body, context: Context) -> None:
         """Send events. A failure after the first is one more event, and then the status of the call as ever."""
-        stream = EventStream(context, current_call.get())
+        call = current_call.get()
+        stream = EventStream(context, call)
         try:
             with in_callers_words(body):
                 generation = _generation(body, context)
-                async with stream.kept_alive(self._keepalive_seconds):
+                async with before_deadline(call, context), stream.kept_alive(self._keepalive_seconds):
                     await self._send_chunks(generation, body.stream_options or StreamOptions(), stream)
         except PalaverError as error:
             if stream.has_begun:
