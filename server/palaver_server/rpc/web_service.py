@@ -52,10 +52,11 @@ class WebService(web_service_pb2_grpc.WebServiceServicer):
             model=self._chat.model.model_id,
             timestamp=codec.timestamp_now(),
         )
-        await context.send_initial_metadata((("cache-control", "no-store"),))
+        # Before any metadata is sent: an error that follows it could not choose its body any more.
         if not self._readiness.is_ready:
             current_call.get().error_body = json_format.MessageToJson(answer, indent=None, ensure_ascii=True)
             raise self._chat.refusal()
+        await context.send_initial_metadata((("cache-control", "no-store"),))
         return answer
 
     async def GetOpenAPIDocument(  # noqa: N802  # the contract's name
