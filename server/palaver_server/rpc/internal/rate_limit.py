@@ -17,7 +17,7 @@ from palaver_server.core.identity.registry import KeyRegistry
 from palaver_server.core.limits.request_limiter import RequestLimiter, rate_limited
 from palaver_server.core.limits.token_bucket import Charge
 from palaver_server.rpc.call import request_id_from
-from palaver_server.rpc.entrance import rate_headers
+from palaver_server.rpc.entrance import UNCOUNTED_SERVICES, rate_headers
 from palaver_server.rpc.internal.authorization import RATE_LIMIT_KEY
 from palaver_server.rpc.internal.refusal import Protocol, header_values, refusal
 
@@ -41,6 +41,8 @@ class RateLimitService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[m
         entries = {entry.key: entry.value for descriptor in request.descriptors for entry in descriptor.entries}
         # A key that has been revoked since Envoy asked for it is the server's to refuse.
         client = self._registry.client_of(entries.get(RATE_LIMIT_KEY, ""))
+        if entries.get(PATH, "").startswith(UNCOUNTED_SERVICES):
+            client = None
         charge = self._limiter.charge(client) if client is not None else None
         if client is None or charge is None:
             return rls_pb2.RateLimitResponse(overall_code=rls_pb2.RateLimitResponse.OK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from envoy.service.auth.v3 import external_auth_pb2_grpc
@@ -17,6 +18,8 @@ from palaver_server.rpc.transport import ServerLimits, new_server
 from palaver_server.rpc.unix_socket import UnixAccess
 
 STOP_SECONDS = 0.5
+FRAME_BYTES = 1024 * 1024
+"""What a question may have beside a request's body."""
 
 
 class InternalServer:
@@ -31,7 +34,9 @@ class InternalServer:
         limits: ServerLimits,
         check_http: CheckHttp | None = None,
     ) -> None:
-        self._server = new_server(limits)
+        # A question holds a whole request, its headers, and what Envoy knows of the connection.
+        room = limits.max_receive_message_bytes + FRAME_BYTES
+        self._server = new_server(replace(limits, max_receive_message_bytes=room))
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationService(door, check_http), self._server)
         rls_pb2_grpc.add_RateLimitServiceServicer_to_server(RateLimitService(registry, limiter), self._server)
 
