@@ -17,7 +17,7 @@ from palaver_server.core.events import Delta, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import current_call, deadline_of, note_finished
+from palaver_server.rpc.call import current_call, deadline_of, note_finished, note_origin
 from palaver_server.rpc.deadline import before_deadline
 from palaver_server.rpc.errors import internal_error
 from palaver_server.rpc.openai.blame import in_callers_words, type_error
@@ -164,6 +164,7 @@ def _generation(body: Body, context: Context) -> GenerationRequest:
     request = request_from_body(body)
     check(request)
     call = current_call.get()
+    note_origin(call, request.chat)
     generation = codec.request_from_proto(
         request.chat,
         request_id=call.request_id,
@@ -171,6 +172,7 @@ def _generation(body: Body, context: Context) -> GenerationRequest:
         is_streamed=body.stream,
         field_prefix="",
         deadline=deadline_of(context),
+        min_tokens_per_delta=request.min_tokens_per_delta if request.HasField("min_tokens_per_delta") else None,
     )
     seed = wide_seed(body)
     return generation if seed is None else replace(generation, options=replace(generation.options, seed=seed))

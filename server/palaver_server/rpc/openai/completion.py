@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, Started
 from palaver_server.core.generation import GenerationRequest
-from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json, prompt_logprobs_to_json
-from palaver_server.rpc.openai.tool_calls import ToolCalls
+from palaver_server.rpc.openai.tool_calls import tool_call_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
 from palaver_server.rpc.strict_json import to_json
-
-
-class _Choice:
-    """What has come of one choice."""
-
-    def __init__(self) -> None:
-        self.text: list[str] = []
-        self.reasoning: list[str] = []
-        self.tool_calls = ToolCalls()
-        self.logprobs: list[TokenLogprob] = []
-        self.token_ids: list[int] = []
 
 
 class Completion:
@@ -41,7 +30,7 @@ class Completion:
         self._model = model
         self._created = created
         self._started: Started | None = None
-        self._choices: dict[int, _Choice] = {}
+        self._answer = WholeAnswer()
 
     def start(self, started: Started) -> None:
         """Take the first event."""
@@ -49,12 +38,7 @@ class Completion:
 
     def add(self, delta: Delta) -> None:
         """Take a piece of a choice."""
-        choice = self._choices.setdefault(delta.choice_index, _Choice())
-        choice.text.append(delta.text)
-        choice.reasoning.append(delta.reasoning)
-        choice.tool_calls.add(delta.tool_calls)
-        choice.logprobs += delta.logprobs
-        choice.token_ids += delta.token_ids
+        self._answer.add(delta)
 
     def finish(self, finished: Finished) -> bytes:
         """The whole document, as vLLM's server writes it, fields that are null included."""
@@ -81,9 +65,9 @@ class Completion:
         return to_json(document).encode()
 
     def _choice_to_json(self, end: ChoiceEnd) -> dict[str, Any]:
-        choice, request = self._choices.get(end.choice_index, _Choice()), self._request
-        tool_calls = choice.tool_calls.to_json()
-        text = "".join(choice.text)
+        choice, request = self._answer[end.choice_index], self._request
+        tool_calls = [tool_call_to_json(call) for call in choice.tool_calls]
+        text = choice.text
         message: dict[str, Any] = {
             "role": "assistant",
             "content": text if text or not tool_calls else None,
@@ -91,7 +75,7 @@ class Completion:
             "annotations": None,
             "audio": None,
             "function_call": None,
-            "reasoning": "".join(choice.reasoning) or None,
+            "reasoning": choice.reasoning or None,
         }
         if tool_calls:
             message["tool_calls"] = tool_calls

@@ -6,30 +6,19 @@ that is not keeps its text and gets two fields of ours, ``state`` and ``problem`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from palaver_server.core.tools import ToolCallDelta, ToolCallState
+from palaver_server.core.tools import ToolCall, ToolCallDelta, ToolCallState
 
 
-class ToolCalls:
-    """Puts the pieces of one choice's calls together."""
-
-    def __init__(self) -> None:
-        self._calls: dict[int, dict[str, Any]] = {}
-
-    def add(self, pieces: Iterable[ToolCallDelta]) -> None:
-        """Take the next pieces."""
-        for piece in pieces:
-            call = self._calls.setdefault(
-                piece.index, {"id": piece.id, "type": "function", "function": {"name": piece.name, "arguments": ""}}
-            )
-            call["function"]["arguments"] += piece.arguments_json
-            call.update(_verdict(piece))
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """The calls, in their order."""
-        return [self._calls[index] for index in sorted(self._calls)]
+def tool_call_to_json(call: ToolCall) -> dict[str, Any]:
+    """A whole call."""
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments_json},
+        **_verdict(call),
+    }
 
 
 def tool_call_delta_to_json(piece: ToolCallDelta) -> dict[str, Any]:
@@ -45,7 +34,7 @@ def tool_call_delta_to_json(piece: ToolCallDelta) -> dict[str, Any]:
     return {"index": piece.index, "function": {"arguments": piece.arguments_json}, **_verdict(piece)}
 
 
-def _verdict(piece: ToolCallDelta) -> dict[str, str]:
+def _verdict(piece: ToolCall | ToolCallDelta) -> dict[str, str]:
     if piece.state is None or piece.state is ToolCallState.COMPLETE:
         return {}
     return {"state": piece.state.name.lower(), "problem": piece.problem}
