@@ -84,8 +84,8 @@ def document(comments: Comments) -> dict[str, Any]:
             },
             "headers": {
                 "RequestId": {
+                    # A request whose headers could not be read has none.
                     "description": "The id of the request in the server's logs: the caller's own, or a new one.",
-                    "required": True,
                     "schema": {"type": "string"},
                 },
                 "RetryAfter": {

@@ -84,15 +84,17 @@ _COMPLETION: Schema = {
         "usage": _USAGE,
     },
 }
-_EVENTS: Schema = {
-    "type": "string",
-    "description": "Server-sent events, each one line `data: ` with a chunk in JSON; the last is `data: [DONE]`. An "
-    f"error after the first event is an event with `error`. As OpenAI's API has it: {_COMPLETIONS}/streaming",
+_EVENT: Schema = {
+    "type": "object",
+    "description": "A server-sent event, whose data is a chunk in JSON; that of the last is `[DONE]`. An error after "
+    f"the first event is an event with `error`. As OpenAI's API has it: {_COMPLETIONS}/streaming",
+    "required": ["data"],
+    "properties": {"data": {"type": "string"}},
 }
 _CONTENT: dict[str, Schema] = {
     "CreateChatCompletion": {
         "application/json": {"schema": _COMPLETION},
-        "text/event-stream": {"schema": _EVENTS},
+        "text/event-stream": {"schema": _EVENT},
     },
     "ListOpenAIModels": {
         "application/json": {

@@ -133,13 +133,15 @@ def _content(method: MethodDescriptor, schemas: Schemas) -> dict[str, Any]:
     answer = schemas.reference(method.output_type)
     if not method.server_streaming:
         return {"application/json": {"schema": answer}}
-    events: Schema = {
-        "type": "string",
-        "description": f"Server-sent events, each one line `data: ` with a `{method.output_type.name}` in JSON. An "
-        "error before the first event is an answer of its own status; an error after it is the last event, `error`.",
-        "x-event-schema": answer,
+    # The schema is that of one event, as OpenAPI 3.2 has it (`itemSchema`).
+    event: Schema = {
+        "type": "object",
+        "description": f"A server-sent event, whose data is a `{method.output_type.name}` in JSON. An error before the "
+        "first event is an answer of its own status; an error after it is the last event, `error`.",
+        "required": ["data"],
+        "properties": {"data": {"type": "string", "contentMediaType": "application/json", "contentSchema": answer}},
     }
-    return {"text/event-stream": {"schema": events, "example": EXAMPLES[method.output_type.full_name]}}
+    return {"text/event-stream": {"schema": event, "example": EXAMPLES[method.output_type.full_name]}}
 
 
 def _refusals(method: MethodDescriptor) -> dict[str, Any]:

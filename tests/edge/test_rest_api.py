@@ -164,3 +164,11 @@ async def test_pages_of_a_configured_origin_may_call_and_others_may_not(start_pa
     assert "access-control-allow-origin" not in refused.headers
     assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
     assert "x-request-id" in answer.headers["access-control-expose-headers"]
+
+
+async def test_a_header_that_http_allows_and_grpc_does_not_is_left_out(pair):
+    odd = {"d+pi": "x", "*": "y", "a'b|c": "z", "x-request-id": "odd-1"}
+    async with pair.client() as client:
+        answer = await client.post(CHAT, json=MESSAGES, headers=odd)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-request-id"] == "odd-1"
