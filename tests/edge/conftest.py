@@ -169,6 +169,13 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def start_pair_of_module() -> Iterator[StartPair]:
+    """Start pairs that end with the module."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *flags, **options: stack.enter_context(running_pair(*flags, **options))
+
+
 @pytest.fixture
 def start_pair() -> Iterator[StartPair]:
     """Start pairs with flags of the test's own; all end with it."""

@@ -28,13 +28,19 @@ def stream_request() -> chat_service_pb2.StreamChatRequest:
     return request
 
 
+def words_or_kind(kind: str, text: str) -> list[str]:
+    """A slow reader gets several words in one event."""
+    return [kind] * (len(text.split()) if kind == "delta" else 1)
+
+
 async def rest_stream(client: httpx.AsyncClient, begun: asyncio.Event) -> list[str]:
-    """The kinds of a REST stream's events."""
+    """The kinds of a REST stream's events, a delta for each of its words."""
     kinds = []
     async with client.stream("POST", "/palaver/v1/chat:stream", json=MESSAGES) as answer:
         async for line in answer.aiter_lines():
             if line:
-                kinds.append(next(iter(json.loads(line.removeprefix("data: ")))))
+                event = json.loads(line.removeprefix("data: "))
+                kinds += words_or_kind(next(iter(event)), event.get("delta", {}).get("text", ""))
                 begun.set()
     return kinds
 
@@ -42,7 +48,7 @@ async def rest_stream(client: httpx.AsyncClient, begun: asyncio.Event) -> list[s
 async def grpc_stream(channel: grpc.aio.Channel, begun: asyncio.Event) -> list[str]:
     kinds = []
     async for event in chat_service_pb2_grpc.ChatServiceStub(channel).StreamChat(stream_request()):
-        kinds.append(event.WhichOneof("event"))
+        kinds += words_or_kind(event.WhichOneof("event"), event.delta.text)
         begun.set()
     return kinds
 
@@ -204,11 +210,13 @@ def test_the_log_tells_of_a_call_and_never_of_a_key(start_pair):
     context: ssl.SSLContext = pair.ssl_context
     with httpx.Client(base_url=pair.url, verify=context, trust_env=False) as client:
         answer = client.post(
-            f"/palaver/v1/chat?key={key}",
+            "/palaver/v1/chat",
             json=MESSAGES,
             headers={"authorization": f"Bearer {key}", "x-api-key": key, "x-request-id": "mine"},
         )
         assert answer.headers["x-request-id"] == "mine"
+        client.get(f"/v1/models?api_key={key}", headers={"x-request-id": "in the query"})
+    pair.edge_call("inthequery")
     line = pair.edge_call("mine")
     assert (line["path"], line["rpc"]) == ("/palaver/v1/chat", "/palaver.v1.ChatService/Chat")
     assert line["first_byte_ms"] <= line["duration_ms"]

@@ -67,7 +67,7 @@ def edge_configuration(settings: Settings, places: EdgePlaces) -> EdgeConfigurat
         status_listen=parse_address(settings.edge_status_listen, "edge_status_listen"),
         admin_socket=places.admin_socket,
         api_socket=places.api_socket,
-        questions_socket=None,
+        questions_socket=places.questions_socket,
         rate_limit_service=_service(settings.edge_rate_limit_service),
         certificates=_certificates(settings, places),
         routes=routes(),
@@ -103,6 +103,7 @@ def routes() -> Routes:
         services=tuple(names),
         transcoded=tuple(name for name in known if any(path.service == name for path in ordered)),
         raw=RAW,
+        unlimited=(V1, V1ALPHA),
         keyless=tuple(name for name in KEYLESS if name in known),
         methods={name: tuple(method.name for method in service.methods) for name, service in known.items()}
         | {V1: tuple(method.name for method in known[V1ALPHA].methods)},

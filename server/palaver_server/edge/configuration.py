@@ -44,6 +44,8 @@ class Routes:
     """Those that nobody needs a key for: health, and what a browser reads."""
     raw: Sequence[str]
     """Those that read the JSON of a body themselves: OpenAI's."""
+    unlimited: Sequence[str]
+    """Those whose calls need a key and count for no limit: reflection, which tools ask before each call."""
     methods: Mapping[str, Sequence[str]]
     """Every service's methods, for the statistics."""
     paths: Sequence[RestPath]
@@ -72,8 +74,8 @@ class EdgeConfiguration:
     admin_socket: Path
     api_socket: Path
     """The server's API, over a unix socket."""
-    questions_socket: Path | None
-    """The server's answers to who a caller is and how much they may. None: Envoy asks nobody."""
+    questions_socket: Path
+    """The server's answers to who a caller is and how much they may."""
     rate_limit_service: Address | None
     """Who counts requests when many servers share the limits. None: the server."""
     certificates: Certificates
