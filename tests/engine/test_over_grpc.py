@@ -16,9 +16,13 @@ from google.protobuf import json_format
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, choice_pb2
 from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
+from palaver_server.core.identity.door import Door
+from palaver_server.core.identity.registry import KeyRegistry
+from palaver_server.core.limits.failed_attempts import FailedAttempts
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import Readiness
 from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.server import RpcServer
 from palaver_server.rpc.transport import ServerLimits
 
@@ -50,7 +54,18 @@ class Serving:
 async def serving(engine: VllmEngine) -> AsyncIterator[Serving]:
     readiness, loading = Readiness(), Loading()
     chat = Chat(engine, Admission(max_concurrent=64, max_queued=64), readiness, loading)
-    server = RpcServer(chat, readiness, loading, limits=ServerLimits(), tls=None, max_health_watches=8)
+    nobody_has_a_key = Door(KeyRegistry(), FailedAttempts(1))
+    server = RpcServer(
+        chat,
+        readiness,
+        loading,
+        entrance=Entrance(nobody_has_a_key, None),
+        edge_entrance=None,
+        limits=ServerLimits(),
+        tls=None,
+        max_health_watches=8,
+        event_stream_keepalive_seconds=15.0,
+    )
     address = await server.start("127.0.0.1:0")
     async with grpc.aio.insecure_channel(address) as channel:
         yield Serving(address, engine, chat_service_pb2_grpc.ChatServiceStub(channel))

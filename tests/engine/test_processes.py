@@ -25,6 +25,13 @@ FLAGS = ("--max-model-len", "2048")
 GONE_SECONDS = 5.0
 
 
+def is_of_engine(child: psutil.Process) -> bool:
+    try:
+        return "resource_tracker" not in " ".join(child.cmdline())
+    except psutil.Error:  # it has ended since
+        return False
+
+
 class Owner:
     """A running ``owner.py``."""
 
@@ -44,11 +51,8 @@ class Owner:
         return line
 
     def engine_processes(self) -> list[psutil.Process]:
-        return [
-            child
-            for child in psutil.Process(self.process.pid).children(recursive=True)
-            if "resource_tracker" not in " ".join(child.cmdline())
-        ]
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if is_of_engine(child)]
 
     @property
     def printed_errors(self) -> str:
