@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import hypothesis
 import pytest
 
 from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc
@@ -18,6 +19,10 @@ from palaver_server.app.wiring import new_engine
 from palaver_server.core.engine import Engine
 from palaver_server.core.model import LoadProgress
 from palaver_server.settings import load_settings
+
+# A busy machine makes any example slow: time says nothing about what a property is about.
+hypothesis.settings.register_profile("palaver", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("palaver")
 
 
 class Announced:
