@@ -118,6 +118,8 @@ ROWS = [
     Row(asking(response_format={"type": "json_schema"}), "response_format.json_schema"),
     Row(asking(structured_outputs={"regex": "a", "choice": ["b"]}), "structured_outputs"),
     Row(asking(truncation_side="left"), "truncation_side"),
+    Row(asking(add_generation_prompt=False), "add_generation_prompt"),
+    Row(asking(continue_final_message=True, add_generation_prompt=True), "add_generation_prompt"),
     Row(asking(user="a", safety_identifier="b"), "user"),
     # what nobody here does
     Row(asking(temprature=1), "temprature", UNSUPPORTED),

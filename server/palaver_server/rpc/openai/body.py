@@ -211,6 +211,8 @@ class Body(JsonObject):
     top_p: float | None = None
     user: str | None = None
     # vLLM's options
+    add_generation_prompt: bool | None = None
+    """Says once more, from the other side, what ``continue_final_message`` says; it may not say anything else."""
     allowed_token_ids: list[Int32] | None = None
     bad_words: list[str] | None = None
     chat_template_kwargs: dict[str, Any] | None = None

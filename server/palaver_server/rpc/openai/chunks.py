@@ -82,6 +82,8 @@ class Chunks:
 
     def finish(self, finished: Finished) -> bytes:
         """The end of each choice, the usage where it was asked for, and the end of the stream."""
+        if len(self._token_counts) == 1:  # also of tokens without text, such as the one that ended it
+            self._token_counts[0] = finished.usage.output_token_count
         ends = [self._end(end) for end in finished.choices]
         if self._has_usage:
             ends.append(f'{self._head}],"usage":{to_json(usage_to_json(finished.usage))}}}\n\n'.encode())

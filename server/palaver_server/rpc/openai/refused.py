@@ -56,7 +56,6 @@ PARAMETERS: dict[str, Refused] = {
     "session_id": Refused(_INTERNAL),
     "vllm_xargs": Refused(_INTERNAL),
     # Of vLLM's server, and not what this one does.
-    "add_generation_prompt": Refused(f"{_RENDERING}; see continue_final_message", (True,)),
     "add_special_tokens": Refused(_RENDERING, (False,)),
     "echo": Refused("is not supported: put what was sent before the answer yourself", (False,)),
     "length_penalty": Refused(_NO_BEAMS, (1, 1.0)),

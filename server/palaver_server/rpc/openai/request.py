@@ -89,6 +89,8 @@ def _refuse_contradictions(body: Body) -> None:
         raise invalid_field("logprob_token_ids", "needs logprobs set to true")
     if body.tools == []:
         raise invalid_field("tools", "must not be an empty list; leave it out to offer none")
+    if body.add_generation_prompt is not None and body.add_generation_prompt is bool(body.continue_final_message):
+        raise invalid_field("add_generation_prompt", "must be false with continue_final_message, and true without")
     if body.truncation_side is not None and body.truncate_prompt_tokens is None:
         raise invalid_field("truncation_side", "needs truncate_prompt_tokens")
 
