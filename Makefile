@@ -38,8 +38,8 @@ $(READY): $(LOCKS)/uv.lock $(LOCKS)/torch.lock $(LOCKS)/$(FLAVOUR).lock pyprojec
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
-run: setup ## Serve the default model in the foreground; Ctrl-C ends it
-	@exec $(BIN)/palaver serve $(ARGS)
+run: setup ## Serve the default model with TLS, REST and OpenAI's protocol; Ctrl-C ends it
+	@exec $(BIN)/palaver up $(ARGS)
 
 test: setup ## Run every test, with a real engine and real clients
 	$(BIN)/python -m pytest $(ARGS)

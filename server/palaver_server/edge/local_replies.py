@@ -32,7 +32,9 @@ class LocalReply:
 def local_replies(*, max_request_bytes: int, max_header_kib: int, stream_idle_seconds: float) -> Sequence[LocalReply]:
     """Every status that Envoy can answer by itself; the last one stands for whatever is not named."""
     return (
-        LocalReply(400, 3, "MALFORMED_REQUEST", ITS_OWN, openai_code="malformed_request"),
+        LocalReply(
+            400, 3, "MALFORMED_REQUEST", f"This request cannot be read. {ITS_OWN}", openai_code="malformed_request"
+        ),
         LocalReply(
             403, 7, "ORIGIN_NOT_ALLOWED", "Pages of this origin may not call.", openai_code="origin_not_allowed"
         ),
