@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from palaver_server.settings import load_settings
 # A busy machine makes any example slow: time says nothing about what a property is about.
 hypothesis.settings.register_profile("palaver", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("palaver")
+
+# The port of metrics is a fixed one by default, and tests run many servers at once: those that want it say where.
+os.environ.setdefault("PALAVER_METRICS_LISTEN", "")
 
 
 class Announced:

@@ -25,6 +25,8 @@ from pydantic_settings import (
 
 ENVIRONMENT_PREFIX = "PALAVER_"
 CONFIG_VARIABLE = "PALAVER_CONFIG"
+DEFAULT_METRICS_LISTEN = "127.0.0.1:9464"
+"""9464 is what exporters of OpenTelemetry use by default."""
 CLIENT_VARIABLES = frozenset({"PALAVER_ADDRESS", "PALAVER_API_KEY", "PALAVER_CA"})
 """Variables of palaver's clients, which a server that shares their environment leaves alone."""
 DEFAULT_CONFIG = platformdirs.user_config_path("palaver") / "palaver.toml"
@@ -288,6 +290,16 @@ class TransportSettings(BaseModel):
     )
 
 
+class TelemetrySettings(BaseModel):
+    """What operators see: metrics, traces, the audit log."""
+
+    metrics_listen: str | None = Field(
+        None,
+        description="IP:PORT, plaintext, of /metrics for Prometheus: figures, and the names of clients. Unset: "
+        "127.0.0.1:9464, or, where another server has that, none and a warning. Empty: none.",
+    )
+
+
 class LogSettings(BaseModel):
     """What is written to standard error."""
 
@@ -328,6 +340,7 @@ GROUPS: tuple[type[BaseModel], ...] = (
     DefaultSettings,
     EdgeSettings,
     TransportSettings,
+    TelemetrySettings,
     LogSettings,
     ScriptedSettings,
 )
@@ -345,6 +358,7 @@ class Settings(
     DefaultSettings,
     EdgeSettings,
     TransportSettings,
+    TelemetrySettings,
     LogSettings,
     ScriptedSettings,
 ):

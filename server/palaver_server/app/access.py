@@ -19,6 +19,7 @@ from palaver_server.rpc.rest import check_request
 from palaver_server.rpc.transport import ServerLimits
 from palaver_server.rpc.unix_socket import UnixAccess
 from palaver_server.settings import Rate, Settings, SettingsError, Tier, config_file, load_settings
+from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 
 log = structlog.get_logger("palaver.app")
 
@@ -30,9 +31,17 @@ class Access:
         settings: where the keys are, the tiers, the sockets.
         limits: bounds of the internal socket.
         end_calls_of: ends the running calls of revoked keys, and says how many there were.
+        decisions: counts what Envoy was answered.
     """
 
-    def __init__(self, settings: Settings, limits: ServerLimits, end_calls_of: Callable[[frozenset[str]], int]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        limits: ServerLimits,
+        end_calls_of: Callable[[frozenset[str]], int],
+        decisions: DecisionMetrics | None = None,
+    ) -> None:
+        self._decisions = decisions
         self._settings = settings
         self._limits = limits
         self._end_calls_of = end_calls_of
@@ -81,7 +90,12 @@ class Access:
             except ModuleNotFoundError as error:
                 raise SettingsError("internal_socket needs Envoy's messages: pip install 'palaver[edge]'.") from error
             server = InternalServer(
-                self._door, self._registry, self._limiter, limits=self._limits, check_http=check_request
+                self._door,
+                self._registry,
+                self._limiter,
+                limits=self._limits,
+                check_http=check_request,
+                decisions=self._decisions,
             )
             self._leaving.push_async_callback(server.stop)
             log.info("internal socket", address=await server.start(socket, self.unix_access))

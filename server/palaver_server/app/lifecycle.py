@@ -18,6 +18,7 @@ import structlog
 from palaver_server.app import supervisor
 from palaver_server.app.access import Access
 from palaver_server.app.edge import Edge
+from palaver_server.app.telemetry import Telemetry
 from palaver_server.app.wiring import server_limits, tls_files
 from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
@@ -26,7 +27,6 @@ from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.edge.binary import EdgeError
-from palaver_server.rpc.listener import ListenError
 from palaver_server.rpc.server import HealthPort, RpcServer
 from palaver_server.settings import Settings
 
@@ -73,7 +73,9 @@ class App:
             max_concurrent=settings.max_concurrent_requests, max_queued=settings.max_queued_requests
         )
         self._chat = Chat(engine, self._admission, self._readiness, self._loading)
-        self._access = Access(settings, server_limits(settings), self._chat.end_calls_of)
+        self._telemetry = Telemetry(settings)
+        self._telemetry.watch(self._admission, self._readiness, self._loading, engine)
+        self._access = Access(settings, server_limits(settings), self._chat.end_calls_of, self._telemetry.decisions)
         self._server = RpcServer(
             self._chat,
             self._readiness,
@@ -84,6 +86,7 @@ class App:
             tls=tls_files(settings),
             max_health_watches=settings.max_health_watches,
             event_stream_keepalive_seconds=settings.event_stream_keepalive,
+            observers=self._telemetry.observers,
         )
         self._health_port: HealthPort | None = None
         self._asked_to_stop = asyncio.Event()
@@ -93,6 +96,11 @@ class App:
     def waiting_count(self) -> int:
         """Calls that wait for room."""
         return self._admission.waiting_count
+
+    @property
+    def metrics_address(self) -> str:
+        """Where Prometheus asks; empty where it cannot."""
+        return self._telemetry.metrics_address
 
     def ask_to_stop(self) -> None:
         """What a first SIGTERM does: ``run`` drains, ends everything and returns."""
@@ -147,12 +155,16 @@ class App:
         return await self._edge.wait_failed()
 
     async def _open(self) -> str:
-        await self._access.start()
-        try:
-            return await self._server.start(self._settings.listen, self._settings.edge_socket, self._access.unix_access)
-        except ListenError:
-            await self._access.stop()
-            raise
+        async with contextlib.AsyncExitStack() as undo:
+            await self._telemetry.start()
+            undo.push_async_callback(self._telemetry.stop)
+            await self._access.start()
+            undo.push_async_callback(self._access.stop)
+            address = await self._server.start(
+                self._settings.listen, self._settings.edge_socket, self._access.unix_access
+            )
+            undo.pop_all()
+            return address
 
     async def _open_health_port(self, listen: str) -> str:
         self._health_port = HealthPort(
@@ -212,6 +224,8 @@ class App:
         await self._access.stop()
         # 5. The engine ends, with every process of it.
         await self._engine.shutdown()
+        # 6. Until here the figures were to be had.
+        await self._telemetry.stop()
         log.info("stopped")
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Container
 from contextlib import aclosing, asynccontextmanager
 
@@ -58,7 +59,9 @@ class Chat:
         self._check(request)
         within_time(request)
         async with self._running.call(request.client), self._admission.permit():
+            request.milestones.admitted = time.monotonic()
             prompt = await self._engine.prepare(within_time(request))
+            request.milestones.prepared = time.monotonic()
             async with aclosing(self._engine.generate(prompt)) as events:
                 yield events
 

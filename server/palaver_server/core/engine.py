@@ -35,6 +35,10 @@ class Engine(Protocol):
     def running_count(self) -> int:
         """Generations that the engine holds at this moment, waiting ones included."""
 
+    @property
+    def silent_seconds(self) -> float:
+        """How long a busy engine has given no sign of life; 0 for an idle one."""
+
     async def load(self, report: ReportProgress) -> None:
         """Make the model ready to answer, a warm-up generation included.
 

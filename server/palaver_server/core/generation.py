@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from palaver_server.core.context import ContextPolicy
 from palaver_server.core.conversation import Message
 from palaver_server.core.identity.client import LOCAL, Client
+from palaver_server.core.milestones import Milestones
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.reasoning import ReasoningOptions
 from palaver_server.core.response_format import ResponseFormat
@@ -67,3 +68,5 @@ class GenerationRequest:
     """The caller's own marks, for the log."""
     priority: int = 0
     """Lower runs first, where the engine schedules by priority."""
+    milestones: Milestones = field(default_factory=Milestones, compare=False)
+    """Filled in while the request is worked on; for metrics and traces."""

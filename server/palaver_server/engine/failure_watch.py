@@ -28,6 +28,9 @@ async def wait_failed(runtime: Runtime, stall_seconds: float) -> str:
     while not runtime.llm.errored:
         if runtime.pulse.beats != seen_beats or not runtime.generations.running_count:
             seen_beats, quiet_since = runtime.pulse.beats, loop.time()
+            runtime.pulse.quiet_since = None
+        elif runtime.pulse.quiet_since is None:
+            runtime.pulse.quiet_since = quiet_since
         elif loop.time() - quiet_since > stall_seconds:
             running = runtime.generations.running_count
             runtime.give_up()

@@ -16,6 +16,8 @@ class Pulse:
 
     def __init__(self) -> None:
         self.beats = 0
+        self.quiet_since: float | None = None
+        """Since when a busy engine has not beaten, on the loop's clock; None for one that does, or is idle."""
 
     def logger(self, config: VllmConfig, engine_index: int = 0) -> StatLoggerBase:
         """A statistics logger, which vLLM calls for every step of the engine, those of a long prefill included."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
 
@@ -50,6 +51,7 @@ class ScriptedEngine:
         self._is_loaded = False
         self._running_count = 0
         self._pauses: set[asyncio.Future[None]] = set()
+        self._hangs_since: float | None = None
         self._end: str | None = None
         self._has_died = asyncio.Event()
 
@@ -62,6 +64,11 @@ class ScriptedEngine:
     def running_count(self) -> int:
         """Answers that are being written."""
         return self._running_count
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long an answer has hung, as the script says."""
+        return 0.0 if self._hangs_since is None else time.monotonic() - self._hangs_since
 
     async def load(self, report: ReportProgress) -> None:
         """Take the script's time, as if there were a model to load.
@@ -208,7 +215,11 @@ class ScriptedEngine:
             self._check_alive()
         if count == self._behaviour.fail_after_tokens:
             raise PalaverError(Reason.GENERATION_FAILED, f"The engine gave the answer up after {count} tokens.")
-        await self._pause_until(answer.deadline)
+        self._hangs_since = time.monotonic()
+        try:
+            await self._pause_until(answer.deadline)
+        finally:
+            self._hangs_since = None
 
     async def _pause_until(self, due: float) -> None:
         """Wait, for ever if need be; the engine's end wakes everybody."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,12 @@ class VllmEngine:
     def running_count(self) -> int:
         """Requests that vLLM holds, waiting ones included."""
         return self._runtime.generations.running_count if self._runtime else 0
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the engine has made no step while it holds requests."""
+        quiet_since = self._runtime.pulse.quiet_since if self._runtime else None
+        return 0.0 if quiet_since is None else max(time.monotonic() - quiet_since, 0.0)
 
     async def load(self, report: ReportProgress) -> None:
         """Start the engine's processes, load the weights, and generate for the first time.

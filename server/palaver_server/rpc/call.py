@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 
 from palaver.v1 import chat_service_pb2
-from palaver_server.core.events import Finished
+from palaver_server.core.events import Finished, Started
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.client import ANONYMOUS, Client
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,6 +45,20 @@ class Call:
     """Envoy has made this call of an HTTP request: its caller sees no trailers once the answer has begun."""
     error_body: str | None = None
     """What callers over HTTP get as the body of an error that the handler raises; None for its status in JSON."""
+    is_known: bool = True
+    """There is such a method."""
+    model: str = ""
+    """The id of the model that answers, once it is asked."""
+    generation: GenerationRequest | None = None
+    """What is asked of the model; None for calls that ask nothing of it."""
+    started: Started | None = None
+    finished: Finished | None = None
+    first_delta: float | None = None
+    """When the first piece of a streamed answer was there, in seconds of ``time.monotonic``."""
+    delta_count: int = 0
+    """Pieces of a streamed answer that were handed over, once it has ended in any way."""
+    streamed_token_count: int = 0
+    """Their tokens."""
     notes: dict[str, object] = field(default_factory=dict)
     """Figures for the access log, such as token counts. Never a prompt, an answer or a key."""
 
@@ -73,8 +88,15 @@ def note_origin(call: Call, chat: chat_service_pb2.ChatRequest) -> None:
         call.notes["labels"] = dict(chat.labels)
 
 
+def note_generation(call: Call, generation: GenerationRequest, model: str) -> None:
+    """Note what is asked of the model."""
+    call.generation = generation
+    call.model = model
+
+
 def note_finished(call: Call, finished: Finished) -> None:
-    """Note the figures of an answer for the access log."""
+    """Note the figures of an answer, and those for the access log among them."""
+    call.finished = finished
     call.notes.update(
         prompt_tokens=finished.usage.prompt_token_count,
         output_tokens=finished.usage.output_token_count,

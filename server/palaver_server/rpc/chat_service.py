@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -11,9 +12,9 @@ from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import PalaverError
-from palaver_server.core.events import Delta, Started
+from palaver_server.core.events import Delta, Event, Started
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished, note_origin
+from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished, note_generation, note_origin
 from palaver_server.rpc.deadline import before_deadline
 from palaver_server.rpc.errors import internal_error, status_from_error
 from palaver_server.rpc.validation import check
@@ -42,6 +43,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             field_prefix="",
             deadline=deadline_of(context),
         )
+        note_generation(call, generation, self._chat.model.model_id)
         whole = WholeAnswer()
         async with before_deadline(call, context), self._chat.answer(generation) as events:
             create_time = codec.timestamp_now()
@@ -49,7 +51,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                 if isinstance(event, Delta):
                     whole.add(event)
                 elif isinstance(event, Started):
-                    started = event
+                    call.started = started = event
                 else:
                     finished = event
         note_finished(call, finished)
@@ -91,16 +93,23 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             has_running_usage=request.include_running_usage,
             min_tokens_per_delta=request.min_tokens_per_delta if request.HasField("min_tokens_per_delta") else None,
         )
-        write, to_proto = context.write, codec.delta_to_proto
-        sequence_number = 0
+        note_generation(call, generation, self._chat.model.model_id)
         async with self._chat.answer(generation) as events:
+            await self._write(events, context, call)
+
+    async def _write(self, events: AsyncIterator[Event], context: Context, call: Call) -> None:
+        write, to_proto = context.write, codec.delta_to_proto
+        sequence_number = token_count = 0
+        try:
             async for event in events:
                 if isinstance(event, Delta):
                     if sequence_number == 0:
-                        call.notes["first_delta_ms"] = round((time.monotonic() - call.began) * 1000, 3)
+                        call.first_delta = time.monotonic()
                     await write(to_proto(event, sequence_number))
                     sequence_number += 1
+                    token_count += event.token_count
                 elif isinstance(event, Started):
+                    call.started = event
                     await write(
                         codec.started_to_proto(
                             event,
@@ -113,6 +122,8 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                 else:
                     note_finished(call, event)
                     await write(codec.finished_to_proto(event))
+        finally:
+            call.delta_count, call.streamed_token_count = sequence_number, token_count
 
     async def CountTokens(  # noqa: N802  # the contract's name
         self, request: chat_service_pb2.CountTokensRequest, context: Context

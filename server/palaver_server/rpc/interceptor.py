@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -14,10 +14,12 @@ import structlog
 
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.rpc.call import REQUEST_ID_KEY, TRANSCODED_KEY, Call, current_call, request_id_from
+from palaver_server.rpc.call_record import record_of
 from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
 from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.errors import BODY_KEY, TABLE, internal_error, trailing_metadata
 from palaver_server.rpc.openai.errors import body_metadata
+from palaver_server.telemetry.call_record import CallObserver, CallRecord
 
 log = structlog.get_logger("palaver.access")
 
@@ -32,15 +34,24 @@ DEADLINE_SLACK_SECONDS = 0.1
 """A deadline travels as a duration, so the caller's clock ends first: its reset is here before our own time is up."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What surrounds the calls of one listener."""
+
+    entrance: Entrance | None
+    observers: tuple[CallObserver, ...]
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps each method's handler once; a call then costs one context variable and one log line, a message nothing.
 
     Args:
         entrance: checks keys and limits; None for a listener that asks nobody for a key.
+        observers: are told of every call that has ended.
     """
 
-    def __init__(self, entrance: Entrance | None = None) -> None:
-        self._entrance = entrance
+    def __init__(self, entrance: Entrance | None = None, observers: Sequence[CallObserver] = ()) -> None:
+        self._around = _Around(entrance, tuple(observers))
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -54,19 +65,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return wrapped
         handler = await continuation(handler_call_details)
         if handler is None:
-            return _unknown_method(method, self._entrance)
-        wrapped = self._wrapped[method] = _wrap(handler, method, self._entrance)
+            return _unknown_method(method, self._around)
+        wrapped = self._wrapped[method] = _wrap(handler, method, self._around)
         return wrapped
 
 
-def _wrap(handler: Handler, method: str, entrance: Entrance | None) -> Handler:
+def _wrap(handler: Handler, method: str, around: _Around) -> Handler:
     deserializer = lenient_deserializer(handler.request_deserializer)
     serializer = handler.response_serializer
     if handler.request_streaming:
         answer_both = handler.stream_stream
 
         async def stream_stream(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
-            async with _call(method, context, entrance):
+            async with _call(method, context, around):
                 async for response in answer_both(_well_formed(requests), context):
                     yield response
 
@@ -75,7 +86,7 @@ def _wrap(handler: Handler, method: str, entrance: Entrance | None) -> Handler:
         answer_one = handler.unary_unary
 
         async def unary_unary(request: Any, context: Context) -> Any:
-            async with _call(method, context, entrance):
+            async with _call(method, context, around):
                 raise_if_malformed(request)
                 return await answer_one(request, context)
 
@@ -84,7 +95,7 @@ def _wrap(handler: Handler, method: str, entrance: Entrance | None) -> Handler:
     if inspect.isasyncgenfunction(answer_many):
 
         async def unary_generator(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with _call(method, context, entrance):
+            async with _call(method, context, around):
                 raise_if_malformed(request)
                 async for response in answer_many(request, context):
                     yield response
@@ -93,7 +104,7 @@ def _wrap(handler: Handler, method: str, entrance: Entrance | None) -> Handler:
 
     # A handler that writes to its context pays nothing here for each message: the token path is written so.
     async def unary_writer(request: Any, context: Context) -> None:
-        async with _call(method, context, entrance):
+        async with _call(method, context, around):
             raise_if_malformed(request)
             await answer_many(request, context)
 
@@ -106,9 +117,9 @@ async def _well_formed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         yield request
 
 
-def _unknown_method(method: str, entrance: Entrance | None) -> Handler:
+def _unknown_method(method: str, around: _Around) -> Handler:
     async def refuse(_requests: AsyncIterator[bytes], context: Context) -> None:
-        async with _call(method, context, entrance):
+        async with _call(method, context, around, is_known=False):
             raise PalaverError(
                 Reason.METHOD_NOT_FOUND, "There is no such method; server reflection lists those that exist."
             )
@@ -117,16 +128,17 @@ def _unknown_method(method: str, entrance: Entrance | None) -> Handler:
 
 
 @asynccontextmanager
-async def _call(method: str, context: Context, entrance: Entrance | None) -> AsyncIterator[None]:
+async def _call(method: str, context: Context, around: _Around, *, is_known: bool = True) -> AsyncIterator[None]:
     metadata = dict(context.invocation_metadata() or ())
     call = Call(method, request_id_from(metadata.get(REQUEST_ID_KEY)), context.peer())
     call.is_transcoded = TRANSCODED_KEY in metadata
+    call.is_known = is_known
     token = current_call.set(call)
     structlog.contextvars.bind_contextvars(request_id=call.request_id)
     code, reason = grpc.StatusCode.OK, None
     try:
-        if entrance is not None:
-            entrance.enter(call, metadata)
+        if around.entrance is not None:
+            around.entrance.enter(call, metadata)
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), *call.trailers))
         yield
         code = _code_at_end(context)
@@ -148,7 +160,10 @@ async def _call(method: str, context: Context, entrance: Entrance | None) -> Asy
         log.exception("a handler failed", method=method)
         await _abort(context, call, internal_error())
     finally:
-        _write_access_line(call, code, reason)
+        record = record_of(call, code, reason, metadata)
+        for observer in around.observers:
+            observer.call_ended(record)
+        _write_access_line(call, record)
         structlog.contextvars.clear_contextvars()
         current_call.reset(token)
 
@@ -183,15 +198,21 @@ def _ended_by_caller(context: Context) -> tuple[grpc.StatusCode, Reason]:
     return grpc.StatusCode.CANCELLED, Reason.CANCELLED
 
 
-def _write_access_line(call: Call, code: grpc.StatusCode, reason: Reason | None) -> None:
+def _write_access_line(call: Call, record: CallRecord) -> None:
     write = log.debug if call.method.startswith(QUIET_SERVICES) else log.info
     write(
         "call",
         method=call.method,
-        code=code.name,
-        client=call.client.id,
+        code=record.code,
+        client=record.client,
         peer=call.peer,
-        duration_ms=round((time.monotonic() - call.began) * 1000, 3),
-        **({"reason": reason.value} if reason else {}),
+        duration_ms=_ms(record.duration_seconds),
+        **({"reason": record.reason} if record.reason else {}),
+        **({"first_delta_ms": _ms(call.first_delta - call.began)} if call.first_delta else {}),
+        **({"trace_id": record.trace_id} if record.trace_id else {}),
         **call.notes,
     )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)

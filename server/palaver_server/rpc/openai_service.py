@@ -17,7 +17,7 @@ from palaver_server.core.events import Delta, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import current_call, deadline_of, note_finished, note_origin
+from palaver_server.rpc.call import current_call, deadline_of, note_finished, note_generation, note_origin
 from palaver_server.rpc.deadline import before_deadline
 from palaver_server.rpc.errors import internal_error
 from palaver_server.rpc.openai.blame import in_callers_words, type_error
@@ -90,6 +90,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
 
     async def _answer(self, generation: GenerationRequest, context: Context) -> None:
         call = current_call.get()
+        note_generation(call, generation, self._chat.model.model_id)
         completion = Completion(
             generation,
             answer_id=f"chatcmpl-{call.request_id}",
@@ -101,6 +102,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
                 if isinstance(event, Delta):
                     completion.add(event)
                 elif isinstance(event, Started):
+                    call.started = event
                     completion.start(event)
                 else:
                     finished = event
@@ -127,6 +129,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
 
     async def _send_chunks(self, generation: GenerationRequest, options: StreamOptions, stream: EventStream) -> None:
         call = current_call.get()
+        note_generation(call, generation, self._chat.model.model_id)
         chunks = Chunks(
             generation,
             answer_id=f"chatcmpl-{call.request_id}",
@@ -136,19 +139,24 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             has_running_usage=options.include_usage and options.continuous_usage_stats,
         )
         send, to_chunk = stream.send, chunks.piece
-        is_first = True
-        async with self._chat.answer(generation) as events:
-            async for event in events:
-                if isinstance(event, Delta):
-                    if is_first:
-                        call.notes["first_delta_ms"] = round((time.monotonic() - call.began) * 1000, 3)
-                        is_first = False
-                    await send(to_chunk(event))
-                elif isinstance(event, Started):
-                    await send(chunks.start(event))
-                else:
-                    note_finished(call, event)
-                    await send(chunks.finish(event))
+        delta_count = token_count = 0
+        try:
+            async with self._chat.answer(generation) as events:
+                async for event in events:
+                    if isinstance(event, Delta):
+                        if not delta_count:
+                            call.first_delta = time.monotonic()
+                        await send(to_chunk(event))
+                        delta_count += 1
+                        token_count += event.token_count
+                    elif isinstance(event, Started):
+                        call.started = event
+                        await send(chunks.start(event))
+                    else:
+                        note_finished(call, event)
+                        await send(chunks.finish(event))
+        finally:
+            call.delta_count, call.streamed_token_count = delta_count, token_count
 
 
 def _body(data: bytes) -> Body:

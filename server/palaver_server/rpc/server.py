@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from palaver_server.rpc.transport import ServerLimits, new_server
 from palaver_server.rpc.unix_socket import UnixAccess
 from palaver_server.rpc.validation import warm_up
 from palaver_server.rpc.web_service import WebService
+from palaver_server.telemetry.call_record import CallObserver
 
 SERVICES = (
     "palaver.v1.ChatService",
@@ -73,6 +74,7 @@ class RpcServer:
     Args:
         entrance: checks the callers of the port.
         edge_entrance: checks those who come by the edge's socket; None where there is no such socket.
+        observers: are told of every call that has ended.
     """
 
     def __init__(
@@ -87,7 +89,9 @@ class RpcServer:
         tls: TlsFiles | None,
         max_health_watches: int,
         event_stream_keepalive_seconds: float,
+        observers: Sequence[CallObserver] = (),
     ) -> None:
+        self._observers = observers
         self._tls = tls
         self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
         self._reflection = ReflectionServicer((*SERVICES, HEALTH))
@@ -136,7 +140,7 @@ class RpcServer:
         await asyncio.sleep(0)  # cancelled handlers run to their end
 
     def _new_server(self, limits: ServerLimits, entrance: Entrance) -> grpc.aio.Server:
-        server = new_server(limits, [CallInterceptor(entrance)])
+        server = new_server(limits, [CallInterceptor(entrance, self._observers)])
         for add_to in self._add_services:
             add_to(server)
         return server

@@ -6,7 +6,7 @@ The answer is identity alone. Rights and limits are the server's to check, once,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -23,6 +23,7 @@ from palaver_server.rpc.call import REQUEST_ID_KEY, request_id_from
 from palaver_server.rpc.entrance import is_loopback, key_from
 from palaver_server.rpc.errors import TABLE
 from palaver_server.rpc.internal.refusal import Protocol, header_values, refusal
+from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 
 RATE_LIMIT_KEY = "rate_limit_key"
 """The name of the rate-limit descriptor, and of the metadata that Envoy fills it from: the id of a limited key."""
@@ -44,7 +45,8 @@ class AuthorizationService(external_auth_pb2_grpc.AuthorizationServicer):  # typ
     No header is set: a header could be forged by whoever reaches the server without Envoy.
     """
 
-    def __init__(self, door: Door, check_http: CheckHttp | None) -> None:
+    def __init__(self, door: Door, check_http: CheckHttp | None, decisions: DecisionMetrics | None = None) -> None:
+        self._decisions = decisions
         self._door = door
         self._check_http = check_http
 
@@ -57,7 +59,7 @@ class AuthorizationService(external_auth_pb2_grpc.AuthorizationServicer):  # typ
         protocol = Protocol.of(http.path, headers.get("content-type", ""))
         try:
             address = _address(request.attributes.source)
-            client = self._door.identify(key_from(headers), address=address, is_local=is_loopback(address))
+            client = self._identify(headers, address)
             if protocol is not Protocol.GRPC and self._check_http is not None:
                 error = await _unhurried(self._check_http, http)
                 if error is not None:
@@ -69,6 +71,17 @@ class AuthorizationService(external_auth_pb2_grpc.AuthorizationServicer):  # typ
             ok_response=external_auth_pb2.OkHttpResponse(),
             dynamic_metadata=_metadata(client),
         )
+
+    def _identify(self, headers: Mapping[str, str], address: str | None) -> Client:
+        reason = None
+        try:
+            return self._door.identify(key_from(headers), address=address, is_local=is_loopback(address))
+        except PalaverError as error:
+            reason = error.reason
+            raise
+        finally:
+            if self._decisions is not None:
+                self._decisions.key_checked(reason)
 
 
 async def _unhurried(check: CheckHttp, http: Any) -> PalaverError | None:

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 
+from palaver_server.core.errors import Reason
 from palaver_server.core.identity.registry import KeyRegistry
 from palaver_server.core.limits.request_limiter import RequestLimiter, rate_limited
 from palaver_server.core.limits.token_bucket import Charge
@@ -20,6 +21,7 @@ from palaver_server.rpc.call import request_id_from
 from palaver_server.rpc.entrance import UNCOUNTED_SERVICES, rate_headers
 from palaver_server.rpc.internal.authorization import RATE_LIMIT_KEY
 from palaver_server.rpc.internal.refusal import Protocol, header_values, refusal
+from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 
 PATH, CONTENT_TYPE, REQUEST_ID = "path", "content_type", "request_id"
 """Names of the second descriptor's entries."""
@@ -30,7 +32,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RateLimitService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[misc]  # published without types
     """Draws from the same buckets as callers who come without Envoy."""
 
-    def __init__(self, registry: KeyRegistry, limiter: RequestLimiter) -> None:
+    def __init__(
+        self, registry: KeyRegistry, limiter: RequestLimiter, decisions: DecisionMetrics | None = None
+    ) -> None:
+        self._decisions = decisions
         self._registry = registry
         self._limiter = limiter
 
@@ -46,6 +51,8 @@ class RateLimitService(rls_pb2_grpc.RateLimitServiceServicer):  # type: ignore[m
         charge = self._limiter.charge(client) if client is not None else None
         if client is None or charge is None:
             return rls_pb2.RateLimitResponse(overall_code=rls_pb2.RateLimitResponse.OK)
+        if self._decisions is not None:
+            self._decisions.limit_checked(client.tier, None if charge.is_allowed else Reason.RATE_LIMITED)
         protocol = Protocol.of(entries.get(PATH, ""), entries.get(CONTENT_TYPE, ""))
         told = (*rate_headers(charge), *(_openai_rate_headers(charge) if protocol is Protocol.OPENAI else ()))
         if charge.is_allowed:

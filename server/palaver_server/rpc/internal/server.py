@@ -16,6 +16,7 @@ from palaver_server.rpc.internal.rate_limit import RateLimitService
 from palaver_server.rpc.listener import bind
 from palaver_server.rpc.transport import ServerLimits, new_server
 from palaver_server.rpc.unix_socket import UnixAccess
+from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 
 STOP_SECONDS = 0.5
 FRAME_BYTES = 1024 * 1024
@@ -33,12 +34,17 @@ class InternalServer:
         *,
         limits: ServerLimits,
         check_http: CheckHttp | None = None,
+        decisions: DecisionMetrics | None = None,
     ) -> None:
         # A question holds a whole request, its headers, and what Envoy knows of the connection.
         room = limits.max_receive_message_bytes + FRAME_BYTES
         self._server = new_server(replace(limits, max_receive_message_bytes=room))
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationService(door, check_http), self._server)
-        rls_pb2_grpc.add_RateLimitServiceServicer_to_server(RateLimitService(registry, limiter), self._server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(
+            AuthorizationService(door, check_http, decisions), self._server
+        )
+        rls_pb2_grpc.add_RateLimitServiceServicer_to_server(
+            RateLimitService(registry, limiter, decisions), self._server
+        )
 
     async def start(self, socket: Path, access: UnixAccess) -> str:
         """Bind and answer; give the address.

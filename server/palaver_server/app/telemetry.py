@@ -1,0 +1,100 @@
+"""Wires what operators see: who is told of calls, and where Prometheus asks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+import structlog
+from prometheus_client import CollectorRegistry, disable_created_metrics
+
+from palaver_server import __version__
+from palaver_server.core.admission import Admission
+from palaver_server.core.engine import Engine
+from palaver_server.core.loading import Loading
+from palaver_server.core.model import LoadPhase
+from palaver_server.core.readiness import NotReady, Readiness
+from palaver_server.rpc.listener import ListenError
+from palaver_server.settings import DEFAULT_METRICS_LISTEN, Settings, SettingsError
+from palaver_server.telemetry.call_record import CallObserver
+from palaver_server.telemetry.metrics.calls import CallMetrics
+from palaver_server.telemetry.metrics.decisions import DecisionMetrics
+from palaver_server.telemetry.metrics.port import MetricsPort
+from palaver_server.telemetry.metrics.state import State, StateCollector
+
+log = structlog.get_logger("palaver.app")
+
+
+class Telemetry:
+    """Everything that is told of calls. Belongs to one event loop.
+
+    Args:
+        settings: what is on.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._registry = CollectorRegistry()
+        self._port: MetricsPort | None = None
+        self.decisions: DecisionMetrics | None = None
+        self.observers: list[CallObserver] = []
+        self.metrics_address = ""
+        """Where Prometheus asks, once it can."""
+        if settings.metrics_listen != "":
+            # Else each counter has a second series beside it, with the moment of its beginning.
+            disable_created_metrics()  # type: ignore[no-untyped-call]
+            self.decisions = DecisionMetrics(self._registry)
+            self.observers.append(CallMetrics(self._registry))
+            self._port = MetricsPort(self._registry)
+
+    def watch(self, admission: Admission, readiness: Readiness, loading: Loading, engine: Engine) -> None:
+        """Tell the state of these whenever Prometheus asks."""
+        settings = self._settings
+
+        def look() -> State:
+            progress = loading.progress
+            return State(
+                running=admission.running_count,
+                waiting=admission.waiting_count,
+                max_running=settings.max_concurrent_requests,
+                max_waiting=settings.max_queued_requests,
+                is_ready=readiness.is_ready,
+                load_phase=progress.phase.name.lower(),
+                load_fraction=progress.fraction,
+                load_seconds=loading.elapsed_seconds,
+                model=engine.description.model_id,
+                engine_silent_seconds=engine.silent_seconds,
+                engine_failures=int(NotReady.ENGINE_FAILED in readiness),
+            )
+
+        self._registry.register(StateCollector(look, tuple(phase.name.lower() for phase in LoadPhase), __version__))
+
+    async def start(self) -> None:
+        """Open the metrics port.
+
+        Raises:
+            ListenError: it cannot be bound.
+            SettingsError: the address is none.
+        """
+        if self._port is None:
+            return
+        given = self._settings.metrics_listen
+        listen = DEFAULT_METRICS_LISTEN if given is None else given
+        try:
+            self.metrics_address = self._port.start(listen)
+        except ValueError as error:
+            raise SettingsError(f"metrics_listen: {listen!r} is no IP:PORT, such as 127.0.0.1:9464.") from error
+        except OSError as error:
+            if given is None and error.errno == errno.EADDRINUSE:
+                log.warning("no metrics: another process has the port; choose one with --metrics-listen", port=listen)
+                return
+            raise ListenError(
+                f"cannot listen on {listen} for metrics: {error.strerror}. Choose another address with "
+                "--metrics-listen, or none with --metrics-listen ''."
+            ) from error
+        log.info("metrics port", address=self.metrics_address)
+
+    async def stop(self) -> None:
+        """Close the metrics port."""
+        if self._port is not None:
+            await asyncio.to_thread(self._port.stop)

@@ -1,0 +1,98 @@
+"""What is known of a call when it has ended: the one thing that metrics, traces and the audit log are made of.
+
+It is made once a call. Nothing of telemetry runs while tokens are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+UNKNOWN = "unknown"
+"""Service and method of a call to a method that does not exist: callers must not be able to invent label values."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """Of a call that asked for an answer: how far it came. None is what did not happen or is not known."""
+
+    model: str
+    is_streamed: bool
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Sampling options as the caller gave them, by the names of ``core.options.GenerationOptions``."""
+    prompt_tokens: int = 0
+    """0 until the prompt has been accepted."""
+    cached_prompt_tokens: int = 0
+    output_tokens: int = 0
+    """Of all choices. Of a stream that was broken off, those that were handed over."""
+    reasoning_tokens: int = 0
+    finish_reasons: tuple[str, ...] = ()
+    """One a choice, in their order; empty for an answer that did not come to its end."""
+    admitted_seconds: float | None = None
+    """From the call's beginning to its permit: the wait in the queue."""
+    prepared_seconds: float | None = None
+    """From the call's beginning to a prompt that is rendered, counted and accepted."""
+    first_delta_seconds: float | None = None
+    """From the call's beginning to the first piece of a streamed answer."""
+    delta_count: int = 0
+    """Pieces of a streamed answer."""
+    engine_queue_seconds: float | None = None
+    """From the engine's taking the request to the start of its work on it."""
+    engine_first_token_seconds: float | None = None
+    """From the engine's taking the request to its first token."""
+    engine_total_seconds: float | None = None
+    """From the engine's taking the request to its last token."""
+
+    @property
+    def seconds_per_token(self) -> float | None:
+        """The mean time between two tokens."""
+        first, total = self.engine_first_token_seconds, self.engine_total_seconds
+        if first is None or total is None or self.output_tokens < 2:  # noqa: PLR2004  # between two tokens
+            return None
+        return (total - first) / (self.output_tokens - 1)
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One RPC that has ended."""
+
+    service: str
+    """Full name, such as ``palaver.v1.ChatService``; ``UNKNOWN`` for one that does not exist."""
+    method: str
+    code: str
+    """The gRPC code by name, such as ``OK``."""
+    code_number: int
+    reason: str | None
+    """Why it failed, one of ``core.errors.Reason``."""
+    request_id: str
+    client: str
+    """The operator's name for the caller."""
+    tier: str | None
+    key_id: str | None
+    peer: str
+    is_transcoded: bool
+    began: float
+    """Time of day, seconds since 1970."""
+    duration_seconds: float
+    metadata: Mapping[str, str | bytes]
+    """What the caller sent along; for the trace context alone. Holds keys."""
+    answer: AnswerRecord | None = None
+    user_id: str = ""
+    """The caller's own name for its end user."""
+    trace_id: str | None = None
+    """Of the sampled span of this call, in hexadecimal; set by who makes the span."""
+
+    @property
+    def seconds_after_the_engine(self) -> float | None:
+        """From the engine's last token to the end of the call: large where the reader is slow."""
+        if (answer := self.answer) is None or answer.prepared_seconds is None or answer.engine_total_seconds is None:
+            return None
+        return max(self.duration_seconds - answer.prepared_seconds - answer.engine_total_seconds, 0.0)
+
+
+class CallObserver(Protocol):
+    """Is told of every call once, when it has ended. Must not block, and must not raise."""
+
+    def call_ended(self, record: CallRecord) -> None:
+        """Take note of a call."""
