@@ -24,6 +24,7 @@ from palaver_server.models.cache import default_cache_dir
 from palaver_server.models.store import ensure
 
 CONTEXT_LENGTH = 2048
+TINY_GLM = Path(__file__).parents[1] / "models" / "tiny-glm"
 MODEL_ID = "smollm2-135m-instruct"
 _serial = itertools.count()
 
@@ -79,3 +80,18 @@ class Answer:
 
 async def answer(engine: VllmEngine, request: GenerationRequest) -> Answer:
     return Answer([event async for event in engine.generate(await engine.prepare(request))])
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def glm() -> AsyncIterator[VllmEngine]:
+    """The tiny GLM: seconds to start, real thoughts and calls."""
+
+    async def find_model(report: ReportProgress) -> str:
+        return str(TINY_GLM)
+
+    engine = VllmEngine(find_model, model_id="tiny-glm", flags=["--max-model-len", str(CONTEXT_LENGTH)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        await engine.load(lambda progress: None)
+    yield engine
+    await engine.shutdown()

@@ -89,6 +89,7 @@ async def test_a_conversation_that_leaves_room_for_one_token_is_answered(engine:
 
 
 async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine, model: Path) -> None:
+    from palaver_server.engine.parsers import ParserNames  # noqa: PLC0415
     from palaver_server.engine.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
     from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
 
@@ -97,10 +98,10 @@ async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine, 
         "{{ raise_exception('Conversation roles must alternate') }}{% endif %}hello"
     )
     runtime = engine._loaded()
-    strict = Rendering(runtime.llm, replace(parse(str(model), "m", []), chat_template=template))
+    strict = Rendering(runtime.llm, replace(parse(str(model), "m", []), chat_template=template), ParserNames())
 
     with pytest.raises(PalaverError) as refused:
-        await strict.render(say("Hi!", "Hello!"), GenerationOptions())
+        await strict.render(say("Hi!", "Hello!"), GenerationOptions(), {})
 
     assert refused.value.reason is Reason.INVALID_FIELD
     assert refused.value.violations[0].field == "messages"
@@ -108,15 +109,18 @@ async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine, 
 
 
 async def test_a_broken_chat_template_shows_none_of_its_insides(engine: VllmEngine, model: Path) -> None:
+    from palaver_server.engine.parsers import ParserNames  # noqa: PLC0415
     from palaver_server.engine.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
     from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
 
     broken = Rendering(
-        engine._loaded().llm, replace(parse(str(model), "m", []), chat_template="{{ messages[0]['content'] + 1 }}")
+        engine._loaded().llm,
+        replace(parse(str(model), "m", []), chat_template="{{ messages[0]['content'] + 1 }}"),
+        ParserNames(),
     )
 
     with pytest.raises(PalaverError) as refused:
-        await broken.render(say("Hi!"), GenerationOptions())
+        await broken.render(say("Hi!"), GenerationOptions(), {})
 
     assert refused.value.violations[0].description == "the model's chat template cannot take these messages"
 
@@ -153,7 +157,7 @@ async def test_defaults_are_the_requests_then_the_servers_then_the_models(engine
 
     request = say("Hi!", temperature=0.9)
     options = sampling.effective(request)
-    params = sampling.params(request, await runtime.rendering.render(request, options), options)
+    params = sampling.params(request, await runtime.preparation.rendering.render(request, options, {}), options)
 
     assert (params.temperature, params.top_p, params.top_k, params.min_p) == (0.9, 0.7, 5, 0.05)
     assert (params.stop, params.max_tokens, params.seed) == (["END"], 9, 4)
@@ -173,6 +177,6 @@ async def test_a_servers_default_beyond_the_context_is_clamped_and_not_refused(e
 
     request = say("Hi!")
     options = sampling.effective(request)
-    rendered = await runtime.rendering.render(request, options)
+    rendered = await runtime.preparation.rendering.render(request, options, {})
 
     assert sampling.params(request, rendered, options).max_tokens == CONTEXT_LENGTH - rendered.prompt_token_count

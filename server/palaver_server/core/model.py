@@ -59,4 +59,8 @@ class ModelDescription:
     """Prompt and output tokens together; None until loaded."""
     architecture: str | None = None
     """The model class, such as ``LlamaForCausalLM``; None until loaded."""
+    reads_tools: bool = False
+    """Whether the model's tool calls are understood, so that requests may offer tools."""
+    reads_thoughts: bool = False
+    """Whether the model can think, and its thoughts are told from its speech."""
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)

@@ -14,6 +14,8 @@ from palaver_server.core.conversation import Message
 from palaver_server.core.errors import invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
+from palaver_server.core.tools import NamedTool, Tool, ToolChoiceMode
+from palaver_server.engine.tool_judge import parameters
 
 
 class VllmChatRequest(ChatCompletionRequest):
@@ -27,12 +29,15 @@ class VllmChatRequest(ChatCompletionRequest):
         return TokenizeParams(max_total_tokens=None, add_special_tokens=self.add_special_tokens)
 
 
-def vllm_chat_request(request: GenerationRequest, options: GenerationOptions) -> VllmChatRequest:
+def vllm_chat_request(
+    request: GenerationRequest, options: GenerationOptions, template_arguments: dict[str, Any]
+) -> VllmChatRequest:
     """Say a request in vLLM's words.
 
     Args:
         request: the conversation.
         options: how to sample: the request's, completed with the server's defaults.
+        template_arguments: for the chat template, those about thinking included.
 
     Raises:
         PalaverError: the arguments of an earlier tool call are no JSON object.
@@ -48,9 +53,34 @@ def vllm_chat_request(request: GenerationRequest, options: GenerationOptions) ->
         stream_interval=request.min_tokens_per_delta,
         continue_final_message=request.continues_final_message,
         add_generation_prompt=not request.continues_final_message,
-        chat_template_kwargs=dict(request.chat_template_arguments) or None,
+        chat_template_kwargs=template_arguments or None,
+        **_tools(request),
         **_sampling(options),
     )
+
+
+def _tools(request: GenerationRequest) -> dict[str, Any]:
+    if not request.tools:
+        return {}
+    match request.tool_choice or ToolChoiceMode.AUTO:
+        case NamedTool(name):
+            choice: Any = {"type": "function", "function": {"name": name}}
+        case ToolChoiceMode() as mode:
+            choice = mode.value
+    return {
+        "tools": [_tool(tool) for tool in request.tools],
+        "tool_choice": choice,
+        "parallel_tool_calls": request.is_parallel_calling,
+    }
+
+
+def _tool(tool: Tool) -> Any:
+    function: dict[str, Any] = {"name": tool.name, "parameters": parameters(tool)}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.is_strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
 
 
 def _sampling(options: GenerationOptions) -> dict[str, Any]:

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from vllm.outputs import CompletionOutput
 
 from palaver_server.core.events import Delta
 from palaver_server.core.logprobs import TokenLogprob
+
+
+class Stage(Protocol):
+    """What a choice's outputs go through."""
+
+    @property
+    def token_count(self) -> int:
+        """Tokens of the choice so far, those that show as no text included."""
+
+    @property
+    def reasoning_token_count(self) -> int:
+        """Of these, those that are thoughts."""
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the model has called a tool."""
+
+    def feed(self, completion: CompletionOutput) -> Delta | None:
+        """Turn an output into a delta; None while it shows as nothing."""
+
 
 ConvertLogprobs = Callable[[CompletionOutput], tuple[TokenLogprob, ...]]
 
@@ -32,6 +53,10 @@ class DeltaStage:
         self._has_token_ids = has_token_ids
         self._is_plain = convert_logprobs is None and not has_token_ids
         self._held_token_count = 0
+        self.has_calls = False
+        """Plain text calls nothing."""
+        self.reasoning_token_count = 0
+        """Plain text has no thoughts."""
         self.token_count = 0
         """Tokens of the choice so far, those that show as no text included."""
 

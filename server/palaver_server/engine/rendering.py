@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.inputs import EngineInput
@@ -16,6 +16,7 @@ from palaver_server.core.errors import invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.chat_request import VllmChatRequest, vllm_chat_request
+from palaver_server.engine.parsers import ParserNames
 from palaver_server.engine.vllm_args import VllmArguments
 from palaver_server.engine.vllm_errors import translated
 
@@ -42,7 +43,7 @@ class Rendered(NamedTuple):
 class Rendering:
     """Renders conversations for one engine. Templates and tokenizer run in vLLM's threads, not on the event loop."""
 
-    def __init__(self, llm: AsyncLLM, arguments: VllmArguments) -> None:
+    def __init__(self, llm: AsyncLLM, arguments: VllmArguments, parsers: ParserNames) -> None:
         self._renderer = OnlineRenderer(
             model_config=llm.model_config,
             renderer=llm.renderer,
@@ -50,24 +51,33 @@ class Rendering:
             chat_template=load_chat_template(arguments.chat_template),
             chat_template_content_format=arguments.chat_template_content_format,
             default_chat_template_kwargs=arguments.default_chat_template_kwargs,
+            # vLLM's server does the same with a parser's help: it holds a model that calls to its tool format.
+            tool_parser=parsers.tools,
+            reasoning_parser=parsers.reasoning,
+            enable_auto_tools=parsers.tools is not None,
+            exclude_tools_when_tool_choice_none=arguments.exclude_tools_when_tool_choice_none,
+            tool_strict_level=parsers.strictness,
         )
 
     def warm_up(self) -> None:
         """Compile the chat template. Blocks."""
         self._renderer.warmup()
 
-    async def render(self, request: GenerationRequest, options: GenerationOptions) -> Rendered:
+    async def render(
+        self, request: GenerationRequest, options: GenerationOptions, template_arguments: dict[str, Any]
+    ) -> Rendered:
         """Render and count, however long the conversation is.
 
         Args:
             request: the conversation.
             options: how to sample: the request's, completed with the server's defaults.
+            template_arguments: for the chat template.
 
         Raises:
             PalaverError: a field does not fit the model or its chat template.
         """
         with translated(request.field_prefix):
-            chat = vllm_chat_request(request, options)
+            chat = vllm_chat_request(request, options, template_arguments)
             result = await self._renderer.render_chat(chat)
         if isinstance(result, ErrorResponse):
             raise invalid_field(f"{request.field_prefix}messages", result.error.message)

@@ -6,33 +6,29 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from vllm.model_executor.models import registry
-from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from palaver_server.core.events import Started
-from palaver_server.core.generation import GenerationRequest
-from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.model import ModelDescription
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.build_progress import Step
 from palaver_server.engine.children import Target, enter_engine_core
-from palaver_server.engine.delta_stage import DeltaStage
 from palaver_server.engine.environment import unchanged
 from palaver_server.engine.generations import Generations
 from palaver_server.engine.kv_room import give_cpu_kv_cache_room
 from palaver_server.engine.params import Sampling
+from palaver_server.engine.parsers import Parsers, choose_parsers
+from palaver_server.engine.preparation import Preparation
 from palaver_server.engine.pulse import Pulse
 from palaver_server.engine.rendering import Rendering
+from palaver_server.engine.thinking import Thinking
 from palaver_server.engine.token_logprobs import TokenLogprobs
 from palaver_server.engine.vllm_args import parse
-from palaver_server.engine.vllm_prompt import VllmPrompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,46 +36,10 @@ class Runtime:
     """What a load makes."""
 
     llm: AsyncLLM
-    rendering: Rendering
-    sampling: Sampling
-    logprobs: TokenLogprobs
+    preparation: Preparation
     generations: Generations
     description: ModelDescription
     pulse: Pulse
-
-    async def prepare(self, request: GenerationRequest) -> VllmPrompt:
-        """See ``core.engine.Engine.prepare``."""
-        began = asyncio.get_running_loop().time()
-        options = self.sampling.effective(request)
-        rendered = await self.rendering.render(request, options)
-        params = self.sampling.params(request, rendered, options)
-        wanted, limit = request.response_options, options.time_limit_seconds
-        started = Started(
-            prompt_token_count=rendered.prompt_token_count,
-            max_output_tokens=params.max_tokens or 0,
-            effective_options=self.sampling.in_force(options, params) if wanted.effective_options else None,
-            prompt_text=rendered.prompt_text if wanted.prompt_text else "",
-            prompt_token_ids=tuple(rendered.prompt_token_ids) if wanted.token_ids else (),
-        )
-
-        def convert_logprobs(completion: CompletionOutput) -> tuple[TokenLogprob, ...]:
-            return self.logprobs.of_output(options, completion.token_ids, completion.logprobs or ())
-
-        has_logprobs = options.top_logprobs is not None or bool(options.logprob_token_ids)
-        return VllmPrompt(
-            request=request,
-            options=options,
-            engine_input=rendered.engine_input,
-            params=params,
-            started=started,
-            new_stage=partial(
-                DeltaStage,
-                convert_logprobs=convert_logprobs if has_logprobs else None,
-                has_token_ids=wanted.token_ids,
-            ),
-            convert_prompt_logprobs=partial(self.logprobs.of_prompt, options, rendered.prompt_token_ids),
-            ends_at=None if limit is None else began + limit,
-        )
 
     async def end(self, seconds: float) -> None:
         """End vLLM and its processes. Who still waits for an answer is told that the engine is gone.
@@ -126,6 +86,8 @@ def build(
     # What vLLM sets for its workers' allocator and threads would go to every other child of this process, too.
     with unchanged("LD_PRELOAD"):
         # The batch sizes of vLLM's own server, rather than those of its offline use.
+        parser_names = choose_parsers(model, arguments)
+        arguments.engine.reasoning_parser = parser_names.reasoning or ""
         config = arguments.engine.create_engine_config(UsageContext.OPENAI_API_SERVER)
         if current_platform.is_cpu():
             give_cpu_kv_cache_room(config)
@@ -140,7 +102,7 @@ def build(
             aggregate_engine_logging=arguments.engine.aggregate_engine_logging,
             disable_log_stats=arguments.engine.disable_log_stats,
         )
-    rendering = Rendering(llm, arguments)
+    rendering = Rendering(llm, arguments, parser_names)
     rendering.warm_up()
     tokenizer = llm.renderer.get_tokenizer()
     sampling = Sampling(
@@ -150,18 +112,26 @@ def build(
         speculative=config.speculative_config,
         has_priorities=config.scheduler_config.policy == "priority",
     )
+    parsers = Parsers(parser_names, llm.model_config, tokenizer)
+    template = arguments.chat_template or getattr(tokenizer, "chat_template", None)
+    thinking = Thinking(
+        template if isinstance(template, str) else "",
+        can_think=parsers.reads_thoughts,
+        has_soft_switch=parsers.has_soft_switch,
+        has_budget=False,
+    )
     description = ModelDescription(
         model_id,
         # The engine may have fitted it to the memory that there is.
         context_length=llm.model_config.max_model_len,
         architecture=llm.model_config.architecture,
         defaults=sampling.model_defaults,
+        reads_tools=parsers.reads_tools,
+        reads_thoughts=parsers.reads_thoughts,
     )
     return Runtime(
         llm,
-        rendering,
-        sampling,
-        TokenLogprobs(llm.renderer.get_tokenizer()),
+        Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer)),
         Generations(llm, pulse),
         description,
         pulse,

@@ -45,7 +45,12 @@ class Tally:
         Raises:
             PalaverError: the engine gave it up, or failed.
         """
-        self._ends.setdefault(completion.index, _choice_end(completion, has_timed_out=has_timed_out))
+        if completion.index in self._ends:
+            return
+        end = _choice_end(completion, has_timed_out=has_timed_out)
+        if end.finish_reason is FinishReason.STOP and self._stages[completion.index].has_calls:
+            end = replace(end, finish_reason=FinishReason.TOOL_CALLS)
+        self._ends[completion.index] = end
 
     def finish(self, output: RequestOutput) -> Finished:
         """Sum up, after the last output."""
@@ -61,6 +66,7 @@ class Tally:
             self._prompt.prompt_token_count,
             sum(stage.token_count for stage in self._stages),
             self._cached_token_count or 0,
+            sum(stage.reasoning_token_count for stage in self._stages),
         )
 
 

@@ -40,8 +40,16 @@ CPU_DEFAULTS: dict[str, Any] = {
 }
 """Where the machine has no GPU, in place of vLLM's defaults."""
 
-RENDERING_FLAGS = ("chat_template", "chat_template_content_format", "default_chat_template_kwargs")
-"""What ``vllm serve`` counts among its server's arguments and what decides how a conversation is rendered."""
+RENDERING_FLAGS = (
+    "chat_template",
+    "chat_template_content_format",
+    "default_chat_template_kwargs",
+    "enable_auto_tool_choice",
+    "exclude_tools_when_tool_choice_none",
+    "tool_call_parser",
+    "tool_strict_level",
+)
+"""What ``vllm serve`` counts among its server's arguments and what decides how a conversation is rendered and read."""
 
 
 class EngineArgumentError(EngineStartError):
@@ -57,6 +65,11 @@ class VllmArguments:
     """A file or the template itself; None for the model's own."""
     chat_template_content_format: ChatTemplateContentFormatOption
     default_chat_template_kwargs: dict[str, Any] | None
+    enable_auto_tool_choice: bool
+    """Taken as vLLM's recipes have it; a parser of tool calls alone says as much here."""
+    exclude_tools_when_tool_choice_none: bool
+    tool_call_parser: str | None
+    tool_strict_level: str
 
 
 def parse(model: str, model_id: str, flags: Sequence[str]) -> VllmArguments:

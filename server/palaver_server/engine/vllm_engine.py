@@ -128,8 +128,7 @@ class VllmEngine:
         Raises:
             PalaverError: the model's chat template refuses the messages.
         """
-        rendered = await self._loaded().rendering.render(request, GenerationOptions())
-        return rendered.prompt_token_count
+        return await self._loaded().preparation.count_tokens(request)
 
     async def prepare(self, request: GenerationRequest) -> VllmPrompt:
         """Render, count and check. A request's time limit counts from here.
@@ -137,7 +136,7 @@ class VllmEngine:
         Raises:
             PalaverError: the conversation does not fit the context, or a field does not fit the model.
         """
-        return await self._loaded().prepare(request)
+        return await self._loaded().preparation.prepare(request)
 
     def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Answer: one ``Started``, deltas, one ``Finished``. Closing the generator frees the engine at once.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # vLLM takes seconds to import
     from vllm.logprobs import PromptLogprobs
     from vllm.sampling_params import SamplingParams
 
-    from palaver_server.engine.delta_stage import DeltaStage
+    from palaver_server.engine.delta_stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class VllmPrompt:
     params: SamplingParams
     started: Started
     """The answer's first event."""
-    new_stage: Callable[[int], DeltaStage]
+    new_stage: Callable[[int], Stage]
     """Makes the stage of the choice with an index."""
     convert_prompt_logprobs: Callable[[PromptLogprobs], tuple[TokenLogprob, ...]]
     ends_at: float | None

@@ -41,6 +41,8 @@ def model_to_proto(
     if progress.phase is LoadPhase.READY:
         described.default_options.CopyFrom(_defaults_to_proto(model.defaults))
         described.capabilities.SetInParent()
+        described.capabilities.tools = model.reads_tools
+        described.capabilities.reasoning = model.reads_thoughts
     return described
 
 

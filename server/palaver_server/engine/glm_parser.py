@@ -1,0 +1,41 @@
+"""GLM-4.5's and GLM-4.7's format, read without the faults of vLLM's own composition of its parsers.
+
+vLLM reads an answer as thoughts until they end, unless thinking is switched off, and then as no thoughts whatever the
+model writes. But the model itself marks where its thoughts begin, or the prompt does. So this parser starts within
+thoughts where the prompt has opened them, and otherwise as speech, in which thoughts may be opened. And it reports
+calls of tools that were not offered, which vLLM drops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from vllm.parser.engine.parser_engine_config import ParserState
+from vllm.parser.glm47_moe import THINK_END, THINK_START, TOOL_CALL_END, Glm47MoeParser, glm47_moe_config
+from vllm.tokenizers import TokenizerLike
+
+NAMES = frozenset({"glm45", "glm47"})
+"""vLLM's names of this format."""
+_CONFIG = replace(glm47_moe_config(thinking=True), validate_tool_names=False)
+
+
+class GlmParser(Glm47MoeParser):
+    """Reads one choice."""
+
+    def __init__(self, tokenizer: TokenizerLike, tools: list[Any] | None, prompt_token_ids: Sequence[int]) -> None:
+        super().__init__(tokenizer, tools, parser_engine_config=_CONFIG)
+        vocabulary = tokenizer.get_vocab()
+        self.tool_end_id: int | None = vocabulary.get(TOOL_CALL_END)
+        """The token that ends a call."""
+        thinks = _opens_thoughts(prompt_token_ids, vocabulary.get(THINK_START), vocabulary.get(THINK_END))
+        self.initialize_streaming(ParserState.REASONING if thinks else ParserState.CONTENT)
+
+
+def _opens_thoughts(prompt_token_ids: Sequence[int], start: int | None, end: int | None) -> bool:
+    """Whether a prompt ends within thoughts: its last mark of them opens some."""
+    for token_id in reversed(prompt_token_ids):
+        if token_id in (start, end):
+            return token_id == start
+    return False

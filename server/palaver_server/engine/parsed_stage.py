@@ -1,0 +1,165 @@
+"""The stage that reads thoughts and tool calls out of a model's text, with vLLM's parser of the model's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vllm.entrypoints.generate.base.protocol import DeltaMessage
+from vllm.outputs import CompletionOutput
+from vllm.parser import Parser
+
+from palaver_server.core.events import Delta
+from palaver_server.core.logprobs import TokenLogprob
+from palaver_server.core.tools import ToolCallDelta
+from palaver_server.engine.answer_text import SpeechTrim, ThoughtTrim
+from palaver_server.engine.chat_request import VllmChatRequest
+from palaver_server.engine.delta_stage import ConvertLogprobs
+from palaver_server.engine.tool_judge import ToolJudge
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one request's answers are read with."""
+
+    chat: VllmChatRequest
+    prompt_token_ids: Sequence[int]
+    judge: ToolJudge
+    has_thoughts: bool = True
+    """Whether the answer carries the thoughts."""
+    max_calls: int | None = None
+    """How many calls are kept."""
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    name: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class ParsedStage:
+    """Stands where ``DeltaStage`` does, for a model whose format is known.
+
+    A unary answer is fed as one output, so that it is read in the same way as a stream.
+    """
+
+    def __init__(
+        self,
+        choice_index: int,
+        parser: Parser,
+        reading: Reading,
+        convert_logprobs: ConvertLogprobs | None = None,
+        *,
+        has_token_ids: bool = False,
+    ) -> None:
+        self._choice_index = choice_index
+        self._parser = parser
+        self._reading = reading
+        self._prompt_token_ids = list(reading.prompt_token_ids)
+        self._convert_logprobs = convert_logprobs
+        self._has_token_ids = has_token_ids
+        self._speech = SpeechTrim()
+        self._thoughts = ThoughtTrim()
+        self._calls: dict[int, _Call] = {}
+        self._tool_end_id: int | None = getattr(parser, "tool_end_id", None)
+        self._ended_call_count = 0
+        self._held_token_count = 0
+        self._held_logprobs: tuple[TokenLogprob, ...] = ()
+        self._held_token_ids: tuple[int, ...] = ()
+        self._token_ids: list[int] = []
+        self.token_count = 0
+        """Tokens of the choice so far, those that show as no text included."""
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the model has called a tool."""
+        return bool(self._calls)
+
+    @property
+    def reasoning_token_count(self) -> int:
+        """Tokens of thought so far."""
+        return self._parser.count_reasoning_tokens(self._token_ids)
+
+    def feed(self, completion: CompletionOutput) -> Delta | None:
+        """Read an output; None while it shows as nothing."""
+        token_ids = list(completion.token_ids)
+        self.token_count += len(token_ids)
+        self._held_token_count += len(token_ids)
+        self._token_ids += token_ids
+        is_last = completion.finish_reason is not None
+        message = self._parser.parse_delta(
+            completion.text, token_ids, self._reading.chat, self._prompt_token_ids, finished=is_last
+        )
+        if self._tool_end_id is not None:
+            self._ended_call_count += token_ids.count(self._tool_end_id)
+        self._hold_details(completion)
+        thoughts, text, calls = self._read(message) if message is not None else ("", "", [])
+        if is_last:
+            text += self._speech.flush()
+            calls += self._last_verdict(completion)
+        if not (thoughts or text or calls or (is_last and (self._held_logprobs or self._held_token_ids))):
+            return None
+        return self._delta(thoughts, text, calls)
+
+    def _read(self, message: DeltaMessage) -> tuple[str, str, list[ToolCallDelta]]:
+        thoughts = self._thoughts.feed(message.reasoning) if message.reasoning else ""
+        text = self._speech.feed(message.content) if message.content else ""
+        calls = [piece for call in message.tool_calls or () for piece in self._call(call)]
+        return thoughts if self._reading.has_thoughts else "", text, calls
+
+    def _call(self, piece: Any) -> list[ToolCallDelta]:
+        limit = self._reading.max_calls
+        if limit is not None and piece.index >= limit:
+            return []
+        told: list[ToolCallDelta] = []
+        name = (piece.function.name if piece.function else None) or ""
+        arguments = (piece.function.arguments if piece.function else None) or ""
+        call = self._calls.get(piece.index)
+        if call is None:
+            told += self._verdict(is_cut_off=False)
+            self._speech.call()
+            call = self._calls[piece.index] = _Call(piece.id or "", name)
+            told.append(ToolCallDelta(piece.index, call.id, call.name, arguments))
+        elif arguments:
+            told.append(ToolCallDelta(piece.index, arguments_json=arguments))
+        call.arguments.append(arguments)
+        return told
+
+    def _last_verdict(self, completion: CompletionOutput) -> list[ToolCallDelta]:
+        if self._tool_end_id is not None:
+            return self._verdict(is_cut_off=self._ended_call_count < len(self._calls))
+        # Formats whose end of a call is no token: what ended by itself was not cut off.
+        ended_by_itself = completion.finish_reason == "stop" and not isinstance(completion.stop_reason, str)
+        return self._verdict(is_cut_off=not ended_by_itself and not self._is_whole_json())
+
+    def _verdict(self, *, is_cut_off: bool) -> list[ToolCallDelta]:
+        """Tell the state of the last call, if there is one."""
+        if not self._calls:
+            return []
+        index, call = max(self._calls.items())
+        state, problem = self._reading.judge.judge(call.name, "".join(call.arguments), is_cut_off=is_cut_off)
+        return [ToolCallDelta(index, state=state, problem=problem)]
+
+    def _is_whole_json(self) -> bool:
+        return not self._calls or "".join(max(self._calls.items())[1].arguments).rstrip().endswith("}")
+
+    def _hold_details(self, completion: CompletionOutput) -> None:
+        if self._convert_logprobs is not None:
+            self._held_logprobs += self._convert_logprobs(completion)
+        if self._has_token_ids:
+            self._held_token_ids += tuple(completion.token_ids)
+
+    def _delta(self, thoughts: str, text: str, calls: list[ToolCallDelta]) -> Delta:
+        delta = Delta(
+            text,
+            self._held_token_count,
+            self._choice_index,
+            reasoning=thoughts,
+            tool_calls=tuple(calls),
+            logprobs=self._held_logprobs,
+            token_ids=self._held_token_ids,
+        )
+        self._held_token_count, self._held_logprobs, self._held_token_ids = 0, (), ()
+        return delta

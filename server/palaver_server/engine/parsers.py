@@ -1,0 +1,88 @@
+"""Which of vLLM's parsers read a model's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PretrainedConfig
+from vllm.config import ModelConfig
+from vllm.parser import Parser, ParserManager
+from vllm.tokenizers import TokenizerLike
+
+from palaver_server.engine import glm_parser
+from palaver_server.engine.chat_request import VllmChatRequest
+from palaver_server.engine.vllm_args import VllmArguments
+
+
+@dataclass(frozen=True, slots=True)
+class ParserNames:
+    """vLLM's names of the parsers of a model's format; None where it has none."""
+
+    tools: str | None = None
+    reasoning: str | None = None
+    strictness: str = "auto"
+    """How far vLLM holds the model to its tool format while it calls (``--tool-strict-level``)."""
+
+
+BY_MODEL_TYPE: Mapping[str, ParserNames] = {
+    "glm4_moe": ParserNames("glm45", "glm45"),
+    "qwen3": ParserNames("hermes", "qwen3"),
+    "qwen3_moe": ParserNames("hermes", "qwen3"),
+}
+"""By ``model_type`` of a model's ``config.json``: what vLLM's documentation recommends for the family."""
+
+
+def choose_parsers(model: str, arguments: VllmArguments) -> ParserNames:
+    """Choose by vLLM's own arguments, and where they say nothing, by the model."""
+    try:
+        config, _ = PretrainedConfig.get_config_dict(model)
+        own = BY_MODEL_TYPE.get(str(config.get("model_type")), ParserNames())
+    except (OSError, ValueError):  # vLLM, which reads it next, says better what is wrong
+        own = ParserNames()
+    return ParserNames(
+        arguments.tool_call_parser or own.tools,
+        arguments.engine.reasoning_parser or own.reasoning,
+        arguments.tool_strict_level,
+    )
+
+
+class Parsers:
+    """Makes the parsers of one model, one for each choice."""
+
+    def __init__(self, names: ParserNames, model: ModelConfig, tokenizer: TokenizerLike) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._is_glm = names.tools in glm_parser.NAMES and names.reasoning in glm_parser.NAMES
+        self._class = ParserManager.get_parser(
+            tool_parser_name=names.tools,
+            reasoning_parser_name=names.reasoning,
+            enable_auto_tools=names.tools is not None,
+            model_name=model.model,
+            is_harmony=model.hf_config.model_type == "gpt_oss",
+            tool_strict_level=names.strictness,
+            tokenizer=tokenizer,
+        )
+        self.reads_tools = names.tools is not None
+        """Whether tool calls are understood."""
+        self.reads_thoughts = names.reasoning is not None
+        """Whether thoughts are told from speech."""
+        self.can_demand_calls = self._is_glm
+        """Whether the model can be made to call a tool, or one tool, by the names of tools alone."""
+        self.has_soft_switch = self._is_glm
+        """Whether ``/nothink`` at the end of a user's message switches thinking off."""
+
+    @property
+    def reads_anything(self) -> bool:
+        """Whether an answer is more than text."""
+        return self._class is not None
+
+    def new(self, chat: VllmChatRequest, prompt_token_ids: Sequence[int], template_arguments: dict[str, Any]) -> Parser:
+        """Make the parser of one choice."""
+        if self._is_glm:
+            return glm_parser.GlmParser(self._tokenizer, chat.tools, prompt_token_ids)
+        if self._class is None:
+            raise TypeError("this model's answers are plain text")
+        tools: list[Any] | None = chat.tools
+        return self._class(self._tokenizer, tools, chat_template_kwargs=template_arguments, model_config=self._model)

@@ -1,0 +1,133 @@
+"""From a request to what vLLM will take: rendered, counted, checked, with all that reads its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from vllm.outputs import CompletionOutput
+
+from palaver_server.core.errors import PalaverError, Reason, invalid_field
+from palaver_server.core.events import Started
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.logprobs import TokenLogprob
+from palaver_server.core.options import GenerationOptions
+from palaver_server.core.tools import NamedTool, ToolChoiceMode
+from palaver_server.engine.delta_stage import DeltaStage, Stage
+from palaver_server.engine.params import Sampling
+from palaver_server.engine.parsed_stage import ParsedStage, Reading
+from palaver_server.engine.parsers import Parsers
+from palaver_server.engine.rendering import Rendered, Rendering
+from palaver_server.engine.thinking import Thinking
+from palaver_server.engine.token_logprobs import TokenLogprobs
+from palaver_server.engine.tool_judge import ToolJudge, check_tools
+from palaver_server.engine.vllm_prompt import VllmPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """Prepares requests for one engine."""
+
+    rendering: Rendering
+    sampling: Sampling
+    parsers: Parsers
+    thinking: Thinking
+    logprobs: TokenLogprobs
+
+    async def count_tokens(self, request: GenerationRequest) -> int:
+        """See ``core.engine.Engine.count_tokens``."""
+        rendered = await self._render(request, GenerationOptions(), self.thinking.template_arguments(request))
+        return rendered.prompt_token_count
+
+    async def prepare(self, request: GenerationRequest) -> VllmPrompt:
+        """See ``core.engine.Engine.prepare``."""
+        began = asyncio.get_running_loop().time()
+        options, arguments = self.sampling.effective(request), self.thinking.template_arguments(request)
+        rendered = await self._render(request, options, arguments)
+        params = self.sampling.params(request, rendered, options)
+        wanted, limit = request.response_options, options.time_limit_seconds
+        reading = self._reading(request, rendered)
+
+        def convert_logprobs(completion: CompletionOutput) -> tuple[TokenLogprob, ...]:
+            return self.logprobs.of_output(options, completion.token_ids, completion.logprobs or ())
+
+        convert = convert_logprobs if options.top_logprobs is not None or options.logprob_token_ids else None
+
+        def new_stage(index: int) -> Stage:
+            if not self.parsers.reads_anything:
+                return DeltaStage(index, convert, has_token_ids=wanted.token_ids)
+            parser = self.parsers.new(rendered.chat, rendered.prompt_token_ids, arguments)
+            return ParsedStage(index, parser, reading, convert, has_token_ids=wanted.token_ids)
+
+        return VllmPrompt(
+            request=request,
+            options=options,
+            engine_input=rendered.engine_input,
+            params=params,
+            started=Started(
+                prompt_token_count=rendered.prompt_token_count,
+                max_output_tokens=params.max_tokens or 0,
+                effective_options=self.sampling.in_force(options, params) if wanted.effective_options else None,
+                prompt_text=rendered.prompt_text if wanted.prompt_text else "",
+                prompt_token_ids=tuple(rendered.prompt_token_ids) if wanted.token_ids else (),
+            ),
+            new_stage=new_stage,
+            convert_prompt_logprobs=lambda found: self.logprobs.of_prompt(options, rendered.prompt_token_ids, found),
+            ends_at=None if limit is None else began + limit,
+        )
+
+    async def _render(
+        self, request: GenerationRequest, options: GenerationOptions, arguments: dict[str, Any]
+    ) -> Rendered:
+        self._refuse_the_impossible(request, options)
+        if request.tools:
+            await asyncio.to_thread(check_tools, request.tools, request.field_prefix)
+        return await self.rendering.render(request, options, arguments)
+
+    def _reading(self, request: GenerationRequest, rendered: Rendered) -> Reading:
+        allows_calls = bool(request.tools) and request.tool_choice is not ToolChoiceMode.NONE
+        return Reading(
+            rendered.chat,
+            rendered.prompt_token_ids,
+            ToolJudge(request.tools, allows_calls=allows_calls or not request.tools),
+            has_thoughts=request.reasoning.is_included,
+            max_calls=None if request.is_parallel_calling else 1,
+        )
+
+    def _refuse_the_impossible(self, request: GenerationRequest, options: GenerationOptions) -> None:
+        """Refuse what this model, or this server yet, cannot do.
+
+        Raises:
+            PalaverError: naming the field.
+        """
+        prefix = request.field_prefix
+        if request.tools and not self.parsers.reads_tools:
+            raise invalid_field(
+                f"{prefix}tools",
+                "this model's tool calls are not understood; start the server with --tool-call-parser for it",
+            )
+        must_call = isinstance(request.tool_choice, NamedTool) or request.tool_choice is ToolChoiceMode.REQUIRED
+        if must_call and not self.parsers.can_demand_calls:
+            raise invalid_field(
+                f"{prefix}tool_choice", "this model cannot be made to call; offer the tools and leave it the choice"
+            )
+        for place, tool in enumerate(request.tools):
+            if tool.is_strict:
+                raise _not_built(f"{prefix}tools[{place}].strict")
+        if request.response_format is not None:
+            raise _not_built(f"{prefix}response_format")
+        if request.context_policy != type(request.context_policy)():
+            raise _not_built(f"{prefix}context_policy")
+        tells_logprobs = options.top_logprobs is not None or bool(options.logprob_token_ids)
+        tells_tokens = tells_logprobs or request.response_options.token_ids
+        if tells_tokens and self.parsers.reads_thoughts and not request.reasoning.is_included:
+            raise invalid_field(
+                f"{prefix}reasoning.include_reasoning",
+                "cannot be false where tokens or their log probabilities are asked for: they would tell the thoughts",
+            )
+
+
+def _not_built(field: str) -> PalaverError:
+    sentence = "this server does not support the field yet; leave it unset"
+    return invalid_field(field, sentence, reason=Reason.FIELD_NOT_SUPPORTED)
