@@ -139,6 +139,11 @@ class ModelSettings(BaseModel):
     served_model_name: str | None = Field(
         None, description="The name that requests use. Default: the model's name, or the name of its folder."
     )
+    share_prefix_cache: bool = Field(
+        False,
+        description="Let all clients share one prefix cache. Off: who shares a cache can find out by trying what "
+        "others have asked. On saves work where many clients send one long system message.",
+    )
     vllm: dict[str, Any] = Field(
         default_factory=dict,
         description="vLLM's engine arguments under vLLM's names, such as max-model-len. As flags they stand as they do "

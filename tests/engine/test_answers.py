@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from palaver_server.core.events import FinishReason
+from palaver_server.core.identity.client import Client
 from palaver_server.engine.vllm_engine import VllmEngine
 from tests.engine.conftest import CONTEXT_LENGTH, answer, say
 
@@ -104,6 +105,17 @@ async def test_a_repeated_prompt_is_cached(engine: VllmEngine) -> None:
 
     assert first.usage.cached_prompt_token_count == 0
     assert 0 < again.usage.cached_prompt_token_count < again.usage.prompt_token_count
+
+
+async def test_clients_do_not_share_the_cache(engine: VllmEngine) -> None:
+    request = say("A secret of one client: " + " ".join(f"word{number}" for number in range(200)), max_output_tokens=1)
+    mine, yours = (replace(request, client=Client(name)) for name in ("first", "second"))
+    await answer(engine, mine)
+
+    theirs, again = await answer(engine, yours), await answer(engine, mine)
+
+    assert theirs.usage.cached_prompt_token_count == 0
+    assert again.usage.cached_prompt_token_count > 0
 
 
 async def test_timings_tell_queue_first_token_and_end_in_order(engine: VllmEngine) -> None:

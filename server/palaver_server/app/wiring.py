@@ -10,6 +10,7 @@ from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.options import GenerationOptions
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted_engine import ScriptedEngine
 from palaver_server.engine.vllm_engine import VllmEngine
@@ -40,12 +41,15 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
         model_id=model_id(settings),
         stall_seconds=settings.engine_stall,
         flags=(*flags_from_table(settings.vllm), *vllm_arguments),
-        defaults=GenerationOptions(
-            max_output_tokens=settings.default_max_output_tokens,
-            temperature=settings.default_temperature,
-            top_p=settings.default_top_p,
-            top_k=settings.default_top_k,
-            repetition_penalty=settings.default_repetition_penalty,
+        policy=EnginePolicy(
+            defaults=GenerationOptions(
+                max_output_tokens=settings.default_max_output_tokens,
+                temperature=settings.default_temperature,
+                top_p=settings.default_top_p,
+                top_k=settings.default_top_k,
+                repetition_penalty=settings.default_repetition_penalty,
+            ),
+            shares_prefix_cache=settings.share_prefix_cache,
         ),
     )
 

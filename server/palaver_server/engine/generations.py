@@ -40,7 +40,9 @@ class Generations:
         request_id = f"{prompt.request.request_id}-{next(self._serial)}"
         tally = Tally(prompt)
         # vLLM aborts the request itself when its generator is closed or cancelled.
-        outputs = self._llm.generate(prompt.engine_input, prompt.params, request_id, priority=prompt.request.priority)
+        outputs = self._llm.generate(
+            prompt.engine_input, prompt.params, request_id, priority=prompt.request.priority, **prompt.hints
+        )
         with translated(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
             async with aclosing(outputs):
                 output = await self._first(outputs)

@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 from vllm.parser.engine.parser_engine_config import ParserState
-from vllm.parser.glm47_moe import THINK_END, THINK_START, TOOL_CALL_END, Glm47MoeParser, glm47_moe_config
+from vllm.parser.glm47_moe import (
+    THINK_END,
+    THINK_START,
+    TOOL_CALL_END,
+    TOOL_CALL_START,
+    Glm47MoeParser,
+    glm47_moe_config,
+)
 from vllm.tokenizers import TokenizerLike
 
 NAMES = frozenset({"glm45", "glm47"})
@@ -29,13 +36,27 @@ class GlmParser(Glm47MoeParser):
         vocabulary = tokenizer.get_vocab()
         self.tool_end_id: int | None = vocabulary.get(TOOL_CALL_END)
         """The token that ends a call."""
-        thinks = _opens_thoughts(prompt_token_ids, vocabulary.get(THINK_START), vocabulary.get(THINK_END))
-        self.initialize_streaming(ParserState.REASONING if thinks else ParserState.CONTENT)
+        self._start, self._end = vocabulary.get(THINK_START), vocabulary.get(THINK_END)
+        self._ends_thoughts = {self._end, vocabulary.get(TOOL_CALL_START)}
+        self._special_ids = frozenset(tokenizer.all_special_ids)
+        self._begins_in_thoughts = self._opens_thoughts(prompt_token_ids)
+        self.initialize_streaming(ParserState.REASONING if self._begins_in_thoughts else ParserState.CONTENT)
 
+    def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
+        """Count by the marks; vLLM's own count depends on how the text was cut into pieces."""
+        count, is_within = 0, self._begins_in_thoughts
+        for token_id in token_ids:
+            if token_id == self._start:
+                is_within = True
+            elif token_id in self._ends_thoughts:
+                is_within = False
+            elif is_within and token_id not in self._special_ids:
+                count += 1
+        return count
 
-def _opens_thoughts(prompt_token_ids: Sequence[int], start: int | None, end: int | None) -> bool:
-    """Whether a prompt ends within thoughts: its last mark of them opens some."""
-    for token_id in reversed(prompt_token_ids):
-        if token_id in (start, end):
-            return token_id == start
-    return False
+    def _opens_thoughts(self, prompt_token_ids: Sequence[int]) -> bool:
+        """Whether a prompt ends within thoughts: its last mark of them opens some."""
+        for token_id in reversed(prompt_token_ids):
+            if token_id in (self._start, self._end):
+                return token_id == self._start
+        return False

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from palaver_server.core.engine import EngineStartError, ReportProgress
-from palaver_server.core.options import GenerationOptions
 from palaver_server.engine import processes
 from palaver_server.engine.build_progress import BuildProgress, Step
 from palaver_server.engine.environment import make_engine_folder, remove_engine_folder, set_variables
 from palaver_server.engine.log_relay import LogRelay
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.start_errors import ChildErrors, check_model_files, explain
 
 if TYPE_CHECKING:  # it imports vLLM, which takes seconds and belongs into the thread that builds
@@ -36,10 +36,10 @@ KILLED_SECONDS = 5.0
 class Launch:
     """Starts an engine in a thread, and ends it whatever state it is in."""
 
-    def __init__(self, model_id: str, flags: Sequence[str], defaults: GenerationOptions) -> None:
+    def __init__(self, model_id: str, flags: Sequence[str], policy: EnginePolicy) -> None:
         self._model_id = model_id
         self._flags = flags
-        self._defaults = defaults
+        self._policy = policy
         self._folder: Path | None = None
         self._relay: LogRelay | None = None
         self._building: asyncio.Future[Runtime] | None = None
@@ -120,7 +120,7 @@ class Launch:
             logging.getLogger(name).setLevel(logging.ERROR)
         from palaver_server.engine.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
-        return build(model, self._model_id, self._flags, self._defaults, reach_unless_stopped)
+        return build(model, self._model_id, self._flags, self._policy, reach_unless_stopped)
 
     async def _note_processes(self) -> None:
         """Remember who was started: when an engine core has died during the build, nobody else tells its workers."""

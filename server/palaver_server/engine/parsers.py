@@ -68,6 +68,8 @@ class Parsers:
         """Whether tool calls are understood."""
         self.reads_thoughts = names.reasoning is not None
         """Whether thoughts are told from speech."""
+        self.breaks_lines_in_calls = names.tools == "glm45"
+        """Whether calls have the layout of GLM-4.5 rather than that of GLM-4.7."""
         self.can_demand_calls = self._is_glm
         """Whether the model can be made to call a tool, or one tool, by the names of tools alone."""
         self.has_soft_switch = self._is_glm
@@ -82,6 +84,21 @@ class Parsers:
         """Make the parser of one choice."""
         if self._is_glm:
             return glm_parser.GlmParser(self._tokenizer, chat.tools, prompt_token_ids)
+        return self._composed(chat, template_arguments)
+
+    def hints(
+        self, chat: VllmChatRequest, prompt_token_ids: Sequence[int], template_arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Give the arguments of ``AsyncLLM.generate`` about thoughts, which are not held to any form."""
+        if not self.reads_thoughts:
+            return {}
+        return {
+            "reasoning_ended": self._composed(chat, template_arguments).is_reasoning_end(list(prompt_token_ids)),
+            "reasoning_parser_kwargs": {"chat_template_kwargs": template_arguments},
+        }
+
+    def _composed(self, chat: VllmChatRequest, template_arguments: dict[str, Any]) -> Parser:
+        """Make the parser that vLLM's own server would."""
         if self._class is None:
             raise TypeError("this model's answers are plain text")
         tools: list[Any] | None = chat.tools

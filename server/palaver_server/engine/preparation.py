@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vllm.outputs import CompletionOutput
+from vllm.sampling_params import StructuredOutputsParams
 
 from palaver_server.core.errors import PalaverError, Reason, invalid_field
 from palaver_server.core.events import Started
@@ -14,6 +15,8 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
+from palaver_server.engine import glm_calls
+from palaver_server.engine.cache_salt import CacheSalt
 from palaver_server.engine.delta_stage import DeltaStage, Stage
 from palaver_server.engine.params import Sampling
 from palaver_server.engine.parsed_stage import ParsedStage, Reading
@@ -34,6 +37,7 @@ class Preparation:
     parsers: Parsers
     thinking: Thinking
     logprobs: TokenLogprobs
+    salt: CacheSalt
 
     async def count_tokens(self, request: GenerationRequest) -> int:
         """See ``core.engine.Engine.count_tokens``."""
@@ -45,6 +49,8 @@ class Preparation:
         began = asyncio.get_running_loop().time()
         options, arguments = self.sampling.effective(request), self.thinking.template_arguments(request)
         rendered = await self._render(request, options, arguments)
+        if self.parsers.breaks_lines_in_calls and (tag := glm_calls.structural_tag(request)) is not None:
+            rendered.chat.structured_outputs = StructuredOutputsParams(structural_tag=tag)
         params = self.sampling.params(request, rendered, options)
         wanted, limit = request.response_options, options.time_limit_seconds
         reading = self._reading(request, rendered)
@@ -65,6 +71,9 @@ class Preparation:
             options=options,
             engine_input=rendered.engine_input,
             params=params,
+            hints=self.parsers.hints(rendered.chat, rendered.prompt_token_ids, arguments)
+            if params.structured_outputs is not None
+            else {},
             started=Started(
                 prompt_token_count=rendered.prompt_token_count,
                 max_output_tokens=params.max_tokens or 0,
@@ -83,7 +92,7 @@ class Preparation:
         self._refuse_the_impossible(request, options)
         if request.tools:
             await asyncio.to_thread(check_tools, request.tools, request.field_prefix)
-        return await self.rendering.render(request, options, arguments)
+        return await self.rendering.render(request, options, arguments, self.salt.of(request.client.id))
 
     def _reading(self, request: GenerationRequest, rendered: Rendered) -> Reading:
         allows_calls = bool(request.tools) and request.tool_choice is not ToolChoiceMode.NONE

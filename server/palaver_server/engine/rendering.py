@@ -64,7 +64,11 @@ class Rendering:
         self._renderer.warmup()
 
     async def render(
-        self, request: GenerationRequest, options: GenerationOptions, template_arguments: dict[str, Any]
+        self,
+        request: GenerationRequest,
+        options: GenerationOptions,
+        template_arguments: dict[str, Any],
+        cache_salt: str | None = None,
     ) -> Rendered:
         """Render and count, however long the conversation is.
 
@@ -72,12 +76,14 @@ class Rendering:
             request: the conversation.
             options: how to sample: the request's, completed with the server's defaults.
             template_arguments: for the chat template.
+            cache_salt: prompts find only those in the cache that have the same one.
 
         Raises:
             PalaverError: a field does not fit the model or its chat template.
         """
         with translated(request.field_prefix):
             chat = vllm_chat_request(request, options, template_arguments)
+            chat.cache_salt = cache_salt
             result = await self._renderer.render_chat(chat)
         if isinstance(result, ErrorResponse):
             raise invalid_field(f"{request.field_prefix}messages", result.error.message)

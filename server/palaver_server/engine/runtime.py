@@ -15,14 +15,15 @@ from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from palaver_server.core.model import ModelDescription
-from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.build_progress import Step
+from palaver_server.engine.cache_salt import CacheSalt
 from palaver_server.engine.children import Target, enter_engine_core
 from palaver_server.engine.environment import unchanged
 from palaver_server.engine.generations import Generations
 from palaver_server.engine.kv_room import give_cpu_kv_cache_room
 from palaver_server.engine.params import Sampling
 from palaver_server.engine.parsers import Parsers, choose_parsers
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.preparation import Preparation
 from palaver_server.engine.pulse import Pulse
 from palaver_server.engine.rendering import Rendering
@@ -63,7 +64,7 @@ class Runtime:
 
 
 def build(
-    model: str, model_id: str, flags: Sequence[str], defaults: GenerationOptions, reach: Callable[[Step], None]
+    model: str, model_id: str, flags: Sequence[str], policy: EnginePolicy, reach: Callable[[Step], None]
 ) -> Runtime:
     """Start the engine's processes and load the weights. Blocks for seconds to minutes.
 
@@ -71,7 +72,7 @@ def build(
         model: what vLLM loads.
         model_id: the name that requests use.
         flags: vLLM's engine arguments.
-        defaults: the server's sampling defaults.
+        policy: what the operator decides about answers.
         reach: is told each step that begins; an exception from it ends the build.
     """
     reach(Step.CONFIGURATION)
@@ -108,7 +109,7 @@ def build(
     sampling = Sampling(
         llm.model_config,
         tokenizer,
-        defaults,
+        policy.defaults,
         speculative=config.speculative_config,
         has_priorities=config.scheduler_config.policy == "priority",
     )
@@ -129,9 +130,10 @@ def build(
         reads_tools=parsers.reads_tools,
         reads_thoughts=parsers.reads_thoughts,
     )
+    salt = CacheSalt(is_shared=policy.shares_prefix_cache)
     return Runtime(
         llm,
-        Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer)),
+        Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer), salt),
         Generations(llm, pulse),
         description,
         pulse,

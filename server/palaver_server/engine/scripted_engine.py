@@ -92,7 +92,12 @@ class ScriptedEngine:
         self._is_loaded = True
 
     async def count_tokens(self, request: GenerationRequest) -> int:
-        """Count the words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message."""
+        """Count the words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message.
+
+        Raises:
+            PalaverError: there are tools, which it has no words for.
+        """
+        refuse_what_needs_a_model(request)
         return count_prompt_tokens(request.messages)
 
     async def prepare(self, request: GenerationRequest) -> ScriptedPrompt:

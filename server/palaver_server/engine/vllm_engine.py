@@ -16,6 +16,7 @@ from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.build_progress import BUILT_FRACTION
 from palaver_server.engine.launch import Launch
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm_prompt import VllmPrompt
 
 if TYPE_CHECKING:  # it imports vLLM, which takes seconds
@@ -48,7 +49,7 @@ class VllmEngine:
         model_id: the name that requests use.
         flags: vLLM's engine arguments as on its command line, such as ``["--max-model-len", "4096"]``. ``load`` checks
             them, as vLLM's parser comes with vLLM.
-        defaults: what a request that leaves an option unset gets, before the model's own generation config is asked.
+        policy: what the operator decides about answers.
         warm_up_seconds: time limit of the first generation.
         stall_seconds: how long a busy engine may be silent before it counts as failed.
         stop_seconds: what ``shutdown`` gives the engine's processes before it ends them by force.
@@ -60,13 +61,13 @@ class VllmEngine:
         *,
         model_id: str,
         flags: Sequence[str] = (),
-        defaults: GenerationOptions | None = None,
+        policy: EnginePolicy | None = None,
         warm_up_seconds: float = WARM_UP_SECONDS,
         stop_seconds: float = STOP_SECONDS,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._find_model = find_model
-        self._launch = Launch(model_id, tuple(flags), defaults or GenerationOptions())
+        self._launch = Launch(model_id, tuple(flags), policy or EnginePolicy())
         self._description = ModelDescription(model_id)
         self._warm_up_seconds = warm_up_seconds
         self._stop_seconds = stop_seconds

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from palaver_server.core.events import Started
 from palaver_server.core.generation import GenerationRequest
@@ -28,6 +28,8 @@ class VllmPrompt:
     """Those in force."""
     engine_input: EngineInput
     params: SamplingParams
+    hints: Mapping[str, Any]
+    """Further arguments of ``AsyncLLM.generate``."""
     started: Started
     """The answer's first event."""
     new_stage: Callable[[int], Stage]
