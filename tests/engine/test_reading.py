@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class Reader:
         tools = reading.pop("tools", (WEATHER, TIME))
         allows_calls = reading.pop("allows_calls", True)
         request = say("Hi")
-        chat = vllm_chat_request(request.__class__(**{**_fields(request), "tools": tools}), request.options, {})
+        chat = vllm_chat_request(replace(request, tools=tools), request.options, {})
         judge = ToolJudge(tools, allows_calls=allows_calls)
         parser = GlmParser(self._tokenizer, chat.tools, self._prompt_ids)
         return ParsedStage(0, parser, Reading(chat, self._prompt_ids, judge, **reading))
@@ -111,10 +112,6 @@ class Reader:
             if (delta := stage.feed(output)) is not None:
                 answer.add(delta)
         return answer[0]
-
-
-def _fields(request: Any) -> dict[str, Any]:
-    return {name: getattr(request, name) for name in request.__dataclass_fields__}
 
 
 @pytest.fixture(scope="module")
@@ -317,3 +314,47 @@ def test_a_hostile_pattern_holds_nobody_up() -> None:
 
     assert state is ToolCallState.INVALID_ARGUMENTS
     assert problem
+
+
+class ComposedReader(Reader):
+    """Reads with vLLM's own composition of parsers, as for every family but GLM."""
+
+    def stage(self, **reading: Any) -> ParsedStage:
+        from palaver_server.engine.chat_request import vllm_chat_request  # noqa: PLC0415
+        from palaver_server.engine.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
+        from palaver_server.engine.parsers import ParserNames, Parsers  # noqa: PLC0415
+        from palaver_server.engine.tool_judge import ToolJudge  # noqa: PLC0415
+        from tests.engine.conftest import say  # noqa: PLC0415
+
+        tools = (WEATHER, TIME)
+        request = replace(say("Hi"), tools=tools)
+        chat = vllm_chat_request(request, request.options, {})
+        model: Any = SimpleNamespace(model="m", hf_config=SimpleNamespace(model_type="qwen3"))
+        parsers = Parsers(ParserNames("hermes", "qwen3"), model, self._tokenizer)
+        parser = parsers.new(chat, self._prompt_ids, {})
+        return ParsedStage(0, parser, Reading(chat, self._prompt_ids, ToolJudge(tools), **reading))
+
+
+@both_ways
+def test_other_families_are_read_by_vllms_parsers(tokenizer: Any, cuts: Sequence[int]) -> None:
+    reader = ComposedReader(tokenizer)
+    called = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+
+    spoken = reader.read("<think>\nabc</think>\n\nhello", cuts)
+    told = reader.read(f"<think>\nabc</think>\n\nI look.\n{called}", cuts)
+
+    assert (spoken.reasoning, spoken.text) == ("abc", "hello")
+    (call,) = told.tool_calls
+    assert (told.text, call.name, json.loads(call.arguments_json)) == ("I look.", "get_weather", {"city": "Paris"})
+    assert call.state is ToolCallState.COMPLETE
+    assert call.id
+
+
+@both_ways
+def test_other_families_calls_are_told_to_be_cut_off(tokenizer: Any, cuts: Sequence[int]) -> None:
+    text = '<think>\nabc</think>\n\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Par'
+
+    told = ComposedReader(tokenizer).read(text, cuts, finish="length")
+
+    assert all(call.state is ToolCallState.CUT_OFF for call in told.tool_calls)
+    assert told.tool_calls or "get_weather" in told.text
