@@ -303,6 +303,17 @@ class TelemetrySettings(BaseModel):
         description="IP:PORT, plaintext, of /metrics for Prometheus: figures, and the names of clients. Unset: "
         "127.0.0.1:9464, or, where another server has that, none and a warning. Empty: none.",
     )
+    audit_dir: Path | None = Field(
+        None,
+        description="Folder of the audit log: a record a call, each bound to the one before by a keyed hash, prompts "
+        "and answers as keyed hashes alone. Unset: none. Look at it with `palaver audit`.",
+    )
+    audit_file_bytes: Annotated[int, Field(ge=4096)] = Field(
+        64 * 1024**2, description="Size at which a new file of the audit log begins; some 100,000 records."
+    )
+    audit_retention_days: Annotated[float, Field(gt=0)] = Field(
+        365.0, description="Days after which a file of the audit log is removed, when the next new one begins."
+    )
 
 
 class LogSettings(BaseModel):

@@ -14,6 +14,7 @@ from palaver_server.core.identity.key_file import KeyFileError
 from palaver_server.edge.binary import EdgeError
 from palaver_server.rpc.listener import ListenError
 from palaver_server.settings import Settings, SettingsError
+from palaver_server.telemetry.audit.chain import AuditError
 from palaver_server.telemetry.log import configure_logging
 
 __all__ = ["Announcer", "App", "run"]
@@ -35,7 +36,7 @@ def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer,
         refuse_careless_listening(settings)
         edge = _prepared_edge(settings) if has_edge else None
         return asyncio.run(_serve(settings, vllm_arguments, announcer, edge))
-    except (EdgeError, KeyFileError, ListenError, SettingsError) as error:
+    except (AuditError, EdgeError, KeyFileError, ListenError, SettingsError) as error:
         log.error("cannot start", cause=str(error))  # noqa: TRY400  # a sentence, not a trace
         return EXIT_FAILED
 

@@ -87,6 +87,7 @@ class App:
             max_health_watches=settings.max_health_watches,
             event_stream_keepalive_seconds=settings.event_stream_keepalive,
             observers=self._telemetry.observers,
+            keeps_answers=self._telemetry.keeps_answers,
         )
         self._health_port: HealthPort | None = None
         self._asked_to_stop = asyncio.Event()
@@ -156,8 +157,8 @@ class App:
 
     async def _open(self) -> str:
         async with contextlib.AsyncExitStack() as undo:
-            await self._telemetry.start()
             undo.push_async_callback(self._telemetry.stop)
+            await self._telemetry.start()
             await self._access.start()
             undo.push_async_callback(self._access.stop)
             address = await self._server.start(

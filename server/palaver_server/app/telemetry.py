@@ -16,6 +16,7 @@ from palaver_server.core.model import LoadPhase
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.rpc.listener import ListenError
 from palaver_server.settings import DEFAULT_METRICS_LISTEN, Settings, SettingsError
+from palaver_server.telemetry.audit.log import AuditLog
 from palaver_server.telemetry.call_record import CallObserver
 from palaver_server.telemetry.metrics.calls import CallMetrics
 from palaver_server.telemetry.metrics.decisions import DecisionMetrics
@@ -46,6 +47,21 @@ class Telemetry:
             self.decisions = DecisionMetrics(self._registry)
             self.observers.append(CallMetrics(self._registry))
             self._port = MetricsPort(self._registry)
+
+        self._audit: AuditLog | None = None
+        if settings.audit_dir is not None:
+            self._audit = AuditLog(
+                settings.audit_dir.expanduser().absolute(),
+                max_file_bytes=settings.audit_file_bytes,
+                retention_days=settings.audit_retention_days,
+            )
+            self.observers.append(self._audit)
+            self._registry.register(self._audit)
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether answers are looked at when they are whole."""
+        return self._audit is not None
 
     def watch(self, admission: Admission, readiness: Readiness, loading: Loading, engine: Engine) -> None:
         """Tell the state of these whenever Prometheus asks."""
@@ -95,6 +111,9 @@ class Telemetry:
         log.info("metrics port", address=self.metrics_address)
 
     async def stop(self) -> None:
-        """Close the metrics port."""
+        """Close the metrics port, and the audit log when its last record is written."""
         if self._port is not None:
             await asyncio.to_thread(self._port.stop)
+        if self._audit is not None:
+            await asyncio.to_thread(self._audit.close)
+            self._audit = None

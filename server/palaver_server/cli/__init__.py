@@ -16,6 +16,7 @@ SECTIONS = {
         "edge": "Render the Envoy sidecar's configuration; find its certificate.",
         "keys": "Make, list, revoke and rotate API keys.",
         "models": "List, fetch, verify and describe models.",
+        "audit": "Verify the audit log, or look something up in it.",
         "settings": "Show every setting, its value and where that comes from.",
         "doctor": "Look at this machine and say what would go wrong.",
     },

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from palaver.v1 import chat_service_pb2
-from palaver_server.core.events import Finished, Started
+from palaver_server.core.events import Delta, Finished, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.client import ANONYMOUS, Client
 
@@ -59,6 +59,8 @@ class Call:
     """Pieces of a streamed answer that were handed over, once it has ended in any way."""
     streamed_token_count: int = 0
     """Their tokens."""
+    pieces: list[Delta] | None = None
+    """The answer so far, where somebody keeps answers; else None."""
     notes: dict[str, object] = field(default_factory=dict)
     """Figures for the access log, such as token counts. Never a prompt, an answer or a key."""
 

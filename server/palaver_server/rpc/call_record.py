@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 
 import grpc
 
+from palaver_server.core.conversation import Message
 from palaver_server.core.errors import Reason
-from palaver_server.core.events import Timings, Usage
+from palaver_server.core.events import Delta, Timings, Usage
 from palaver_server.core.options import GenerationOptions
 from palaver_server.rpc.call import Call
 from palaver_server.telemetry.call_record import UNKNOWN, AnswerRecord, CallRecord
@@ -40,7 +43,8 @@ def record_of(
         duration_seconds=duration,
         metadata=metadata,
         answer=_answer(call),
-        user_id="" if call.generation is None else call.generation.user_id,
+        prompt=None if call.generation is None else partial(_prompt, call.generation.messages),
+        said=None if call.generation is None or call.pieces is None else partial(_said, call.pieces),
     )
 
 
@@ -73,3 +77,16 @@ def _answer(call: Call) -> AnswerRecord | None:
         engine_first_token_seconds=timings.first_token_seconds,
         engine_total_seconds=timings.total_seconds,
     )
+
+
+def _prompt(messages: Sequence[Message]) -> bytes:
+    texts = [[message.role.value, "".join(part.text for part in message.content)] for message in messages]
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _said(pieces: Sequence[Delta]) -> bytes:
+    choices: dict[int, list[str]] = {}
+    for piece in pieces:
+        choices.setdefault(piece.choice_index, []).append(piece.text)
+    texts = ["".join(choices[index]) for index in sorted(choices)]
+    return json.dumps(texts, ensure_ascii=False, separators=(",", ":")).encode()

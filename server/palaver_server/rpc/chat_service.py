@@ -50,6 +50,8 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             async for event in events:
                 if isinstance(event, Delta):
                     whole.add(event)
+                    if call.pieces is not None:
+                        call.pieces.append(event)
                 elif isinstance(event, Started):
                     call.started = started = event
                 else:
@@ -99,6 +101,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
 
     async def _write(self, events: AsyncIterator[Event], context: Context, call: Call) -> None:
         write, to_proto = context.write, codec.delta_to_proto
+        pieces = call.pieces
         sequence_number = token_count = 0
         try:
             async for event in events:
@@ -108,6 +111,8 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                     await write(to_proto(event, sequence_number))
                     sequence_number += 1
                     token_count += event.token_count
+                    if pieces is not None:
+                        pieces.append(event)
                 elif isinstance(event, Started):
                     call.started = event
                     await write(

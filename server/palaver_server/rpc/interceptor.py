@@ -40,6 +40,7 @@ class _Around:
 
     entrance: Entrance | None
     observers: tuple[CallObserver, ...]
+    keeps_answers: bool
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -48,10 +49,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Args:
         entrance: checks keys and limits; None for a listener that asks nobody for a key.
         observers: are told of every call that has ended.
+        keeps_answers: whether one of them looks at answers.
     """
 
-    def __init__(self, entrance: Entrance | None = None, observers: Sequence[CallObserver] = ()) -> None:
-        self._around = _Around(entrance, tuple(observers))
+    def __init__(
+        self, entrance: Entrance | None = None, observers: Sequence[CallObserver] = (), *, keeps_answers: bool = False
+    ) -> None:
+        self._around = _Around(entrance, tuple(observers), keeps_answers)
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -133,6 +137,8 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
     call = Call(method, request_id_from(metadata.get(REQUEST_ID_KEY)), context.peer())
     call.is_transcoded = TRANSCODED_KEY in metadata
     call.is_known = is_known
+    if around.keeps_answers:
+        call.pieces = []
     token = current_call.set(call)
     structlog.contextvars.bind_contextvars(request_id=call.request_id)
     code, reason = grpc.StatusCode.OK, None

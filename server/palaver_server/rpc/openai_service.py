@@ -101,6 +101,8 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             async for event in events:
                 if isinstance(event, Delta):
                     completion.add(event)
+                    if call.pieces is not None:
+                        call.pieces.append(event)
                 elif isinstance(event, Started):
                     call.started = event
                     completion.start(event)
@@ -139,6 +141,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             has_running_usage=options.include_usage and options.continuous_usage_stats,
         )
         send, to_chunk = stream.send, chunks.piece
+        pieces = call.pieces
         delta_count = token_count = 0
         try:
             async with self._chat.answer(generation) as events:
@@ -149,6 +152,8 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
                         await send(to_chunk(event))
                         delta_count += 1
                         token_count += event.token_count
+                        if pieces is not None:
+                            pieces.append(event)
                     elif isinstance(event, Started):
                         call.started = event
                         await send(chunks.start(event))

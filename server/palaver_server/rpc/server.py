@@ -75,6 +75,7 @@ class RpcServer:
         entrance: checks the callers of the port.
         edge_entrance: checks those who come by the edge's socket; None where there is no such socket.
         observers: are told of every call that has ended.
+        keeps_answers: whether one of them looks at answers.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class RpcServer:
         max_health_watches: int,
         event_stream_keepalive_seconds: float,
         observers: Sequence[CallObserver] = (),
+        keeps_answers: bool = False,
     ) -> None:
         self._observers = observers
+        self._keeps_answers = keeps_answers
         self._tls = tls
         self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
         self._reflection = ReflectionServicer((*SERVICES, HEALTH))
@@ -140,7 +143,7 @@ class RpcServer:
         await asyncio.sleep(0)  # cancelled handlers run to their end
 
     def _new_server(self, limits: ServerLimits, entrance: Entrance) -> grpc.aio.Server:
-        server = new_server(limits, [CallInterceptor(entrance, self._observers)])
+        server = new_server(limits, [CallInterceptor(entrance, self._observers, keeps_answers=self._keeps_answers)])
         for add_to in self._add_services:
             add_to(server)
         return server

@@ -5,7 +5,7 @@ It is made once a call. Nothing of telemetry runs while tokens are written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -78,8 +78,10 @@ class CallRecord:
     metadata: Mapping[str, str | bytes]
     """What the caller sent along; for the trace context alone. Holds keys."""
     answer: AnswerRecord | None = None
-    user_id: str = ""
-    """The caller's own name for its end user."""
+    prompt: Callable[[], bytes] | None = None
+    """Gives the conversation: a JSON array of ``[role, text]``. For keyed hashes alone."""
+    said: Callable[[], bytes] | None = None
+    """Gives the answer as far as it came: a JSON array of the choices' texts. Where an observer keeps answers."""
     trace_id: str | None = None
     """Of the sampled span of this call, in hexadecimal; set by who makes the span."""
 

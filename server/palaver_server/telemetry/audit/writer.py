@@ -1,0 +1,207 @@
+"""Writes the log: in a thread of its own, a line a record, a new file now and then, old ones removed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from palaver_server.telemetry.audit.chain import (
+    HEAD_FILE,
+    MAC,
+    NUMBER,
+    PREVIOUS,
+    START,
+    AuditError,
+    Keys,
+    canonical,
+    files_of,
+    is_sealed,
+    sealed,
+)
+from palaver_server.telemetry.audit.verify import RETENTION
+
+log = structlog.get_logger("palaver.audit")
+
+QUEUE_RECORDS = 10_000
+"""Records that wait for the disk; some 10 MB. What comes beyond is lost, and the log says how many."""
+BATCH_RECORDS = 500
+SYNC_SECONDS = 1.0
+"""How much a machine that loses its power may lose. A process that is killed loses the queue alone."""
+_DAY_SECONDS = 86_400
+
+Describe = Callable[[], Mapping[str, Any]]
+
+
+class AuditWriter:
+    """One log. Opened by one process at a time.
+
+    Args:
+        folder: of the log.
+        keys: bind its records.
+        max_file_bytes: at which a new file begins.
+        retention_days: after which a file is removed.
+    """
+
+    def __init__(self, folder: Path, keys: Keys, *, max_file_bytes: int, retention_days: float) -> None:
+        self._folder = folder
+        self._keys = keys
+        self._max_file_bytes = max_file_bytes
+        self._retention_seconds = retention_days * _DAY_SECONDS
+        self._queue: queue.Queue[Describe | None] = queue.Queue(QUEUE_RECORDS)
+        self._lost = 0
+        self._told_lost = 0
+        self.written_count = 0
+        self._file = self._open()
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost_count(self) -> int:
+        """Records that could not be written."""
+        return self._lost
+
+    def add(self, describe: Describe) -> None:
+        """Have a record written, of what ``describe`` returns in the writer's thread.
+
+        Never waits: where there is no room, the record is lost and counted.
+        """
+        try:
+            self._queue.put_nowait(describe)
+        except queue.Full:
+            self._lost += 1
+
+    def close(self) -> None:
+        """Write what is left. Blocks."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _open(self) -> Any:
+        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            raise AuditError(f"Another server writes the audit log in {self._folder}.") from error
+        self._lock = lock
+        files = files_of(self._folder)
+        self._number, self._previous = 0, START
+        torn = 0
+        if files:
+            torn = _cut_torn_line(files[-1])
+            self._number, self._previous = self._last(files)
+        path = files[-1] if files else self._path(1)
+        file = self._append_to(path)
+        self._file = file
+        if torn:
+            self._write({"kind": "recovered", "torn_bytes": torn})
+        return file
+
+    def _last(self, files: list[Path]) -> tuple[int, str]:
+        for path in reversed(files):
+            lines = path.read_bytes().splitlines()
+            if lines:
+                try:
+                    record = json.loads(lines[-1])
+                    if is_sealed(self._keys, record):
+                        return int(record[NUMBER]), str(record[MAC])
+                except (ValueError, KeyError, TypeError):
+                    pass
+                raise AuditError(
+                    f"The last record of {path} is damaged: look with `palaver audit verify`, then move the log away."
+                )
+        return 0, START
+
+    def _path(self, index: int) -> Path:
+        return self._folder / f"audit-{index:08d}.jsonl"
+
+    def _append_to(self, path: Path) -> Any:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._current = path
+        return os.fdopen(descriptor, "ab")
+
+    def _run(self) -> None:
+        synced = time.monotonic()
+        is_open = True
+        while is_open:
+            batch = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < BATCH_RECORDS:
+                    batch.append(self._queue.get_nowait())
+            is_open = None not in batch
+            try:
+                if (lost := self._lost - self._told_lost) > 0:
+                    self._write({"kind": "gap", "lost": lost})
+                    self._told_lost += lost
+                for describe in batch:
+                    if describe is not None:
+                        self._write(describe())
+                        self.written_count += 1
+                self._file.flush()
+                if not is_open or time.monotonic() - synced >= SYNC_SECONDS:
+                    os.fsync(self._file.fileno())
+                    synced = time.monotonic()
+                self._write_head()
+                if self._file.tell() >= self._max_file_bytes:
+                    self._rotate()
+            except OSError as error:
+                self._lost += len(batch)
+                log.error("the audit log cannot be written", cause=error.strerror)  # noqa: TRY400  # a sentence
+        self._file.close()
+        os.close(self._lock)
+
+    def _write(self, fields: Mapping[str, Any]) -> None:
+        stamped = fields if "time" in fields else {**fields, "time": time.time()}
+        record = sealed(self._keys, stamped, self._number + 1, self._previous)
+        self._file.write(canonical(record) + b"\n")
+        self._number, self._previous = record[NUMBER], record[MAC]
+
+    def _write_head(self) -> None:
+        fields = {"of": self._previous, "time": time.time()}
+        path = self._folder / HEAD_FILE
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(canonical(sealed(self._keys, fields, self._number, START)))
+        fresh.replace(path)
+
+    def _rotate(self) -> None:
+        """Begin a new file; remove those whose time has come, and say so in the log."""
+        self._file.close()
+        self._file = self._append_to(self._path(int(self._current.stem.rpartition("-")[2]) + 1))
+        limit = time.time() - self._retention_seconds
+        old = [path for path in files_of(self._folder)[:-1] if path.stat().st_mtime < limit]
+        if not old:
+            return
+        kept = next(path for path in files_of(self._folder) if path not in old)
+        first = _first(kept)
+        number, previous = (first[NUMBER], first[PREVIOUS]) if first else (self._number + 1, self._previous)
+        self._write({"kind": RETENTION, "kept_from": number, "kept_previous": previous, "files": [p.name for p in old]})
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._write_head()
+        for path in old:
+            path.unlink()
+
+
+def _first(path: Path) -> dict[str, Any] | None:
+    with path.open("rb") as file:
+        line = file.readline()
+    record = json.loads(line) if line else None
+    return record if isinstance(record, dict) else None
+
+
+def _cut_torn_line(path: Path) -> int:
+    """Take away what is left of a record that was being written when the process ended; return how long it was."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        os.truncate(path, whole)
+    return len(data) - whole

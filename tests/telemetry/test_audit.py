@@ -1,0 +1,284 @@
+"""The audit log: written under load, cut off by a kill, and changed in every way that somebody might try."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+
+from palaver.v1 import chat_service_pb2, content_part_pb2, message_pb2, role_pb2
+from palaver_server.telemetry.audit.chain import HEAD_FILE, AuditError, Keys, canonical, load_keys, sealed
+from palaver_server.telemetry.audit.verify import verify
+from palaver_server.telemetry.audit.writer import AuditWriter
+
+CANARY = "canary-1f0c9a"
+
+
+def chat_request(text: str = CANARY, **fields) -> chat_service_pb2.ChatRequest:
+    part = content_part_pb2.ContentPart(text=text)
+    return chat_service_pb2.ChatRequest(
+        messages=[message_pb2.Message(role=role_pb2.ROLE_USER, content=[part])], **fields
+    )
+
+
+def write(folder: Path, count: int, *, first: int = 0, max_file_bytes: int = 2000, days: float = 1) -> None:
+    folder.mkdir(exist_ok=True)
+    writer = AuditWriter(folder, load_keys(folder, may_create=True), max_file_bytes=max_file_bytes, retention_days=days)
+    for index in range(first, first + count):
+        writer.add(lambda index=index: {"kind": "call", "index": index})
+        if index % 10 == 9:
+            while writer.written_count < index - first + 1:
+                threading.Event().wait(0.001)  # files end between batches
+    writer.close()
+
+
+def verdict_of(folder: Path):
+    return verify(folder, load_keys(folder, may_create=False))
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+async def test_each_call_is_one_record_without_a_word_of_it(serve, tmp_path):
+    serving = await serve(audit_dir=tmp_path)
+    await serving.chat.Chat(chat_request(user_id=CANARY), metadata=[("x-request-id", "id-1"), ("x-api-key", CANARY)])
+    async for _ in serving.chat.StreamChat(
+        chat_service_pb2.StreamChatRequest(chat=chat_request()), metadata=[("x-request-id", "id-2")]
+    ):
+        pass
+    with pytest.raises(grpc.aio.AioRpcError):
+        await serving.chat.Chat(chat_request(model=CANARY), metadata=[("x-request-id", "id-3")])
+    await serving.stop()
+    assert verdict_of(tmp_path).is_whole
+    files = list(tmp_path.glob("audit-*.jsonl"))
+    assert CANARY.encode() not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert {path.stat().st_mode & 0o777 for path in [*files, tmp_path / "audit.key"]} == {0o600}
+    records = {record["request_id"]: record for record in map(json.loads, lines_of(files[0]))}
+    assert sorted(records) == ["id-1", "id-2", "id-3"]
+    assert records["id-1"]["code"] == "OK"
+    assert records["id-1"]["output_tokens"] == 1
+    assert records["id-1"]["client"] == "local"
+    assert records["id-3"]["reason"] == "MODEL_NOT_FOUND"
+    # The same words in the same order have the same hash, and the key decides which.
+    assert records["id-1"]["prompt_hash"] == records["id-2"]["prompt_hash"]
+    assert records["id-1"]["answer_hash"] == records["id-2"]["answer_hash"]
+    assert records["id-1"]["answer_hash"] == load_keys(tmp_path, may_create=False).hide(json.dumps([CANARY]).encode())
+    assert records["id-1"]["answer_hash"] != Keys(b"x" * 32).hide(json.dumps([CANARY]).encode())
+
+
+def test_a_log_goes_on_where_it_ended_over_files_and_restarts(tmp_path):
+    for start in range(0, 90, 30):
+        write(tmp_path, 30, first=start)
+    found = verdict_of(tmp_path)
+    assert found.is_whole
+    assert (found.first_number, found.last_number, found.record_count) == (1, 90, 90)
+    assert len(list(tmp_path.glob("audit-*.jsonl"))) > 3
+
+
+def test_old_files_are_removed_in_their_time_and_the_log_says_where_it_begins(tmp_path):
+    write(tmp_path, 60)
+    old = sorted(tmp_path.glob("audit-*.jsonl"))[:3]
+    for path in old:
+        os.utime(path, (1, 1))
+    write(tmp_path, 60, first=60)
+    assert not any(path.exists() for path in old)
+    found = verdict_of(tmp_path)
+    assert found.is_whole, found.findings
+    assert found.first_number > 1
+    min(tmp_path.glob("audit-*.jsonl")).unlink()
+    assert "were removed" in verdict_of(tmp_path).findings[0]
+
+
+def change(fields: dict):
+    def apply(folder: Path) -> None:
+        path = sorted(folder.glob("audit-*.jsonl"))[1]
+        lines = lines_of(path)
+        lines[2] = canonical({**json.loads(lines[2]), **fields}) + b"\n"
+        path.write_bytes(b"".join(lines))
+
+    return apply
+
+
+def edit(make, index: int = 1):
+    def apply(folder: Path) -> None:
+        path = sorted(folder.glob("audit-*.jsonl"))[index]
+        path.write_bytes(b"".join(make(lines_of(path))))
+
+    return apply
+
+
+def forge_with_another_key(folder: Path) -> None:
+    path = sorted(folder.glob("audit-*.jsonl"))[1]
+    lines, keys = lines_of(path), Keys(b"0" * 32)
+    record = json.loads(lines[2])
+    bare = {name: value for name, value in record.items() if name not in ("mac", "number", "previous")}
+    lines[2] = canonical(sealed(keys, bare, record["number"], record["previous"])) + b"\n"
+    path.write_bytes(b"".join(lines))
+
+
+def hash_without_a_key(folder: Path) -> None:
+    path = sorted(folder.glob("audit-*.jsonl"))[1]
+    lines = lines_of(path)
+    record = json.loads(lines[2])
+    record["index"] = 999
+    record["mac"] = hashlib.sha256(canonical({k: v for k, v in record.items() if k != "mac"})).hexdigest()
+    lines[2] = canonical(record) + b"\n"
+    path.write_bytes(b"".join(lines))
+
+
+def swap_files(folder: Path) -> None:
+    first, second = sorted(folder.glob("audit-*.jsonl"))[1:3]
+    one, two = first.read_bytes(), second.read_bytes()
+    first.write_bytes(two)
+    second.write_bytes(one)
+
+
+def cut_the_end_and_wind_the_head_back_by_hand(folder: Path) -> None:
+    edit(lambda lines: lines[:-1], -1)(folder)
+    head = json.loads((folder / HEAD_FILE).read_bytes())
+    (folder / HEAD_FILE).write_bytes(canonical({**head, "number": head["number"] - 1}))
+
+
+TAMPERING = {
+    "a field is changed": change({"index": 999}),
+    "a field is added": change({"note": "harmless"}),
+    "the number is changed": change({"number": 7777}),
+    "the hash is changed": change({"mac": "0" * 64}),
+    "the hash of the one before is changed": change({"previous": "0" * 64}),
+    "a record is forged with another key": forge_with_another_key,
+    "a record is hashed without a key": hash_without_a_key,
+    "a record is removed": edit(lambda lines: lines[:2] + lines[3:]),
+    "two records are swapped": edit(lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]]),
+    "a record is there twice": edit(lambda lines: [*lines[:3], lines[2], *lines[3:]]),
+    "a line is put in": edit(lambda lines: [*lines[:2], b'{"kind":"call"}\n', *lines[2:]]),
+    "a line is no record": edit(lambda lines: [*lines[:2], b"nonsense\n", *lines[3:]]),
+    "the first record is removed": edit(lambda lines: lines[1:], 0),
+    "the end is cut off": edit(lambda lines: lines[:-2], -1),
+    "a file in the middle is cut off": edit(lambda lines: [*lines[:-1], lines[-1][:20]]),
+    "a file in the middle is removed": lambda folder: sorted(folder.glob("audit-*.jsonl"))[1].unlink(),
+    "the first file is removed": lambda folder: min(folder.glob("audit-*.jsonl")).unlink(),
+    "the last file is emptied": edit(lambda lines: [], -1),
+    "two files change places": swap_files,
+    "the head is removed": lambda folder: (folder / HEAD_FILE).unlink(),
+    "the head is wound back": cut_the_end_and_wind_the_head_back_by_hand,
+}
+
+
+@pytest.fixture(scope="module")
+def whole_log(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("audit")
+    write(folder, 56)
+    assert verdict_of(folder).is_whole
+    return folder
+
+
+@pytest.mark.parametrize("tampering", TAMPERING)
+def test_tampering_is_found(tampering, whole_log, tmp_path):
+    for path in whole_log.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+        (tmp_path / path.name).chmod(0o600)
+    assert verdict_of(tmp_path).is_whole
+    TAMPERING[tampering](tmp_path)
+    assert not verdict_of(tmp_path).is_whole
+
+
+def test_the_record_to_blame_is_named_by_the_command(tmp_path):
+    write(tmp_path, 25)
+    change({"index": 999})(tmp_path)
+    number = json.loads(lines_of(sorted(tmp_path.glob("audit-*.jsonl"))[1])[2])["number"]
+    command = [sys.executable, "-m", "palaver_server", "audit", "verify", "--dir", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 1
+    assert f"record {number} was changed" in run.stdout
+    query = [*command[:4], "query", "--dir", str(tmp_path), "--last", "2"]
+    printed = subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert [json.loads(line)["index"] for line in printed.splitlines()] == [23, 24]
+
+
+WRITE_UNTIL_KILLED = """
+import sys, threading
+from pathlib import Path
+from palaver_server.telemetry.audit.chain import load_keys
+from palaver_server.telemetry.audit.writer import AuditWriter
+folder = Path(sys.argv[1])
+writer = AuditWriter(folder, load_keys(folder, may_create=True), max_file_bytes=10**6, retention_days=1)
+def add():
+    for index in range(10**6):
+        writer.add(lambda: {"kind": "call", "index": index, "text": "x" * 500})
+        if index % 100 == 0:
+            threading.Event().wait(0.002)
+for _ in range(4):
+    threading.Thread(target=add, daemon=True).start()
+while writer.written_count < 10_000:
+    threading.Event().wait(0.005)
+print("many", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_killed_server_leaves_a_chain_whole_to_its_last_record(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", WRITE_UNTIL_KILLED, str(tmp_path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"many\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    found = verdict_of(tmp_path)
+    assert found.is_whole, found.findings
+    assert found.record_count >= 10_000
+    newest = max(tmp_path.glob("audit-*.jsonl"))
+    if found.torn is None:  # it was killed between two records: break one as a kill does
+        with newest.open("ab") as file:
+            file.write(b'{"kind":"call","ti')
+        found = verdict_of(tmp_path)
+    assert found.is_whole
+    assert newest.name in found.torn
+    write(tmp_path, 5)
+    after = verdict_of(tmp_path)
+    assert after.is_whole
+    assert after.torn is None
+    assert after.record_count == found.record_count + 6  # five, and one that tells of the cut
+
+
+def test_two_servers_do_not_write_one_log(tmp_path):
+    keys = load_keys(tmp_path, may_create=True)
+    writer = AuditWriter(tmp_path, keys, max_file_bytes=10**6, retention_days=1)
+    with pytest.raises(AuditError, match="Another server"):
+        AuditWriter(tmp_path, keys, max_file_bytes=10**6, retention_days=1)
+    writer.close()
+
+
+def test_a_key_that_others_can_read_is_refused(tmp_path):
+    load_keys(tmp_path, may_create=True)
+    (tmp_path / "audit.key").chmod(0o644)
+    with pytest.raises(AuditError, match="chmod 600"):
+        load_keys(tmp_path, may_create=False)
+
+
+async def test_records_of_many_calls_at_once_are_all_there(serve, tmp_path):
+    serving = await serve(audit_dir=tmp_path, audit_file_bytes=20_000, max_queued_requests=0, max_concurrent_requests=4)
+
+    async def call() -> grpc.StatusCode:
+        try:
+            await serving.chat.Chat(chat_request("a b"))
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    codes = [code for _ in range(5) for code in await asyncio.gather(*(call() for _ in range(40)))]
+    await serving.stop()
+    found = verdict_of(tmp_path)
+    assert found.is_whole
+    assert found.record_count == len(codes) == 200
+    lines = [json.loads(line) for path in tmp_path.glob("audit-*.jsonl") for line in lines_of(path)]
+    assert sorted(line["code"] for line in lines) == sorted(code.name for code in codes)
