@@ -75,9 +75,13 @@ class Launch:
             await asyncio.gather(*companions, return_exceptions=True)
 
     def loaded(self) -> None:
-        """From here on, what the engine's processes say has its own weight in the log."""
+        """From here on, the engine only serves: what its processes say has its own weight in the log."""
         if self._relay is not None:
             self._relay.max_level = logging.CRITICAL
+        # What there is now stays as long as the engine: hundreds of thousands of objects that the garbage collector
+        # would go through again and again while streams wait.
+        gc.collect()
+        gc.freeze()
 
     async def stop(self, seconds: float) -> None:
         """End the build, the engine, each of its processes, its log and its folder.
@@ -91,6 +95,7 @@ class Launch:
             # vLLM's engine ends itself once more when it is collected. It is part of cycles: left alone, that would
             # happen while the interpreter is taken apart, and fail with a trace.
             del runtime
+            gc.unfreeze()
             gc.collect()
         # vLLM has ended what it knows of. A worker whose engine core was killed may be left all the same.
         left = processes.members(self._leader_pids)

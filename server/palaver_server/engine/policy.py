@@ -15,3 +15,5 @@ class EnginePolicy:
     """What a request that leaves an option unset gets, before the model's own generation config is asked."""
     shares_prefix_cache: bool = False
     """Whether all clients share one prefix cache."""
+    max_coalescing_seconds: float = 0.0
+    """How long a token of a stream may be held back under load; 0 for not at all."""

@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from vllm.v1.metrics.loggers import StatLoggerBase
 
+from palaver_server.engine.pace import Pace
+
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.metrics.stats import IterationStats, SchedulerStats
 
 
 class Pulse:
-    """Counts signs of life. Belongs to the event loop that reads the engine's outputs."""
+    """Counts signs of life, and sets the pace. Belongs to the event loop that reads the engine's outputs.
 
-    def __init__(self) -> None:
+    Args:
+        pace: is told every step.
+    """
+
+    def __init__(self, pace: Pace) -> None:
         self.beats = 0
+        self.pace = pace
         self.quiet_since: float | None = None
         """Since when a busy engine has not beaten, on the loop's clock; None for one that does, or is idle."""
 
@@ -36,6 +43,7 @@ class _StepCounter(StatLoggerBase):
         engine_idx: int = 0,
     ) -> None:
         self._pulse.beats += 1
+        self._pulse.pace.step()
 
     def log_engine_initialized(self) -> None:
         pass

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from vllm.envs import disable_envs_cache, enable_envs_cache
 from vllm.model_executor.models import registry
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
@@ -21,6 +22,7 @@ from palaver_server.engine.children import Target, enter_engine_core
 from palaver_server.engine.environment import unchanged
 from palaver_server.engine.generations import Generations
 from palaver_server.engine.kv_room import give_cpu_kv_cache_room
+from palaver_server.engine.pace import Pace
 from palaver_server.engine.params import Sampling
 from palaver_server.engine.parsers import Parsers, choose_parsers
 from palaver_server.engine.policy import EnginePolicy
@@ -53,6 +55,7 @@ class Runtime:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         self.give_up()
+        disable_envs_cache()
         await asyncio.to_thread(self.llm.shutdown, timeout=seconds)
         # vLLM's finalizer calls it once more: at the interpreter's end, when the modules that it needs are gone.
         self.llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]  # noqa: ARG005
@@ -94,7 +97,7 @@ def build(
             give_cpu_kv_cache_room(config)
         reach(Step.ENGINE_CORE)
         EngineCoreProc.run_engine_core = Target(enter_engine_core)
-        pulse = Pulse()
+        pulse = Pulse(Pace(policy.max_coalescing_seconds))
         llm = AsyncLLM.from_vllm_config(
             config,
             stat_loggers=[pulse.logger],
@@ -103,6 +106,7 @@ def build(
             aggregate_engine_logging=arguments.engine.aggregate_engine_logging,
             disable_log_stats=arguments.engine.disable_log_stats,
         )
+    pulse.pace.govern(llm.output_processor, config.parallel_config.data_parallel_size)
     rendering = Rendering(llm, arguments, parser_names)
     rendering.warm_up()
     tokenizer = llm.renderer.get_tokenizer()
@@ -131,6 +135,8 @@ def build(
         reads_thoughts=parsers.reads_thoughts,
     )
     salt = CacheSalt(is_shared=policy.shares_prefix_cache)
+    # vLLM reads a switch from the environment at every token. Its own processes do this at the same point.
+    enable_envs_cache()
     return Runtime(
         llm,
         Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer), salt),

