@@ -166,9 +166,9 @@ class AdmissionSettings(BaseModel):
 class StreamSettings(BaseModel):
     """How streams are written."""
 
-    max_coalescing_delay: Annotated[float, Field(ge=0, le=1, json_schema_extra=_SECONDS)] = Field(
+    coalescing_delay: Annotated[float, Field(ge=0, le=1, json_schema_extra=_SECONDS)] = Field(
         0.05,
-        description="Seconds that a token may be held back so that several go in one message. Happens only to many "
+        description="Seconds that a token may be held back at most, so that several go in one message. Happens only to many "
         "streams on a busy server, as much as its load asks for; 20 messages a second still flow. 0: never.",
     )
 

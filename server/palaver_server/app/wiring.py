@@ -42,7 +42,7 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
         stall_seconds=settings.engine_stall,
         flags=(*flags_from_table(settings.vllm), *vllm_arguments),
         policy=EnginePolicy(
-            max_coalescing_seconds=settings.max_coalescing_delay,
+            max_coalescing_seconds=settings.coalescing_delay,
             defaults=GenerationOptions(
                 max_output_tokens=settings.default_max_output_tokens,
                 temperature=settings.default_temperature,
