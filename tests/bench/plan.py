@@ -37,6 +37,7 @@ MIN_ANSWERS = 160
 """Answers behind each figure, so that a 99th percentile is one of them and a cell takes seconds."""
 MIN_ANSWERS_PER_STREAM = 6
 MAX_ANSWERS_PER_STREAM = 40
+FIRST_TOKENS = 8
 WARM_UP_ANSWERS = 1
 """Answers of each stream before the clock starts: connections, allocators and the prefix cache are warm then."""
 
@@ -100,8 +101,8 @@ class Plan(BaseModel):
         )
 
     def first_cell(self) -> Cell:
-        """One answer of one token: the end of a start."""
-        ask = Ask(conversation=self.conversation, max_output_tokens=1)
+        """One answer: the end of a start. A first token may show as nothing, where a parser waits for what follows."""
+        ask = Ask(conversation=self.conversation, max_output_tokens=FIRST_TOKENS)
         return Cell(ask=ask, streams=1, answers_per_stream=1, warm_up_answers=0)
 
     def order(self, round_number: int) -> tuple[str, ...]:
