@@ -168,8 +168,8 @@ class StreamSettings(BaseModel):
 
     coalescing_delay: Annotated[float, Field(ge=0, le=1, json_schema_extra=_SECONDS)] = Field(
         0.05,
-        description="Seconds that a token may be held back at most, so that several go in one message. Only many streams "
-        "of a busy server are, as much as its load asks for; 20 messages a second still flow. 0: never.",
+        description="Seconds that a token may be held back at most, so that several go in one message: only those of "
+        "many streams of a busy server are, as much as its load asks for; 20 messages a second still flow. 0: never.",
     )
 
 

@@ -64,5 +64,5 @@ class Visit(BaseModel):
     """In the round, from 1."""
     peer: str
     start_seconds: float
-    """From starting the process to the end of a first answer of one token."""
+    """From starting the process to the end of a first answer."""
     cells: list[Measured]
