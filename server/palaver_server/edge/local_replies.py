@@ -25,12 +25,39 @@ class LocalReply:
     message: str
     openai_type: str = "invalid_request_error"
     openai_code: str | None = None
-    retry_after_seconds: int | None = None
-    """Where waiting helps."""
+    retry_after: str | None = None
+    """Seconds, where waiting helps; or Envoy's name of the place where it finds them."""
 
 
-def local_replies(*, max_request_bytes: int, max_header_kib: int, stream_idle_seconds: float) -> Sequence[LocalReply]:
-    """Every status that Envoy can answer by itself; the last one stands for whatever is not named."""
+OVERLOADED = LocalReply(
+    429,
+    8,
+    "EDGE_OVERLOADED",
+    "Too many requests at once.",
+    openai_type="server_error",
+    openai_code="server_overloaded",
+    retry_after="1",
+)
+LIMITED = LocalReply(
+    429,
+    8,
+    "RATE_LIMITED",
+    "The key's limit of requests per minute is reached. Try again after the time given.",
+    openai_type="requests",
+    openai_code="rate_limit_exceeded",
+    retry_after="%RESP(X-RATELIMIT-RESET)%",
+)
+"""The server's own refusal has more to say; a service that counts for a fleet knows nothing of our protocols."""
+
+
+def local_replies(
+    *, max_request_bytes: int, max_header_kib: int, stream_idle_seconds: float, are_limits_shared: bool = False
+) -> Sequence[LocalReply]:
+    """Every status that Envoy can answer by itself; the last one stands for whatever is not named.
+
+    Args:
+        are_limits_shared: another service than our server counts requests, and does not say how a refusal looks.
+    """
     return (
         LocalReply(
             400, 3, "MALFORMED_REQUEST", f"This request cannot be read. {ITS_OWN}", openai_code="malformed_request"
@@ -74,15 +101,7 @@ def local_replies(*, max_request_bytes: int, max_header_kib: int, stream_idle_se
             f"The headers of a request, its path among them, have at most {max_header_kib} KiB.",
             openai_code="headers_too_large",
         ),
-        LocalReply(
-            429,
-            8,
-            "EDGE_OVERLOADED",
-            "Too many requests at once.",
-            openai_type="server_error",
-            openai_code="server_overloaded",
-            retry_after_seconds=1,
-        ),
+        LIMITED if are_limits_shared else OVERLOADED,
         LocalReply(
             503,
             14,
@@ -90,7 +109,7 @@ def local_replies(*, max_request_bytes: int, max_header_kib: int, stream_idle_se
             "The model's server gives no answer just now.",
             openai_type="server_error",
             openai_code="server_unreachable",
-            retry_after_seconds=1,
+            retry_after="1",
         ),
         LocalReply(
             504,

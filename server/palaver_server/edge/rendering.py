@@ -60,6 +60,7 @@ def render(configuration: EdgeConfiguration, descriptor_set: bytes, folder: Path
             max_request_bytes=configuration.max_request_bytes,
             max_header_kib=configuration.max_header_kib,
             stream_idle_seconds=configuration.stream_idle_seconds,
+            are_limits_shared=configuration.rate_limit_service is not None,
         ),
     }
     folder.mkdir(parents=True, exist_ok=True)

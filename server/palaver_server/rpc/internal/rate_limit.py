@@ -1,7 +1,7 @@
 """``envoy.service.ratelimit.v3.RateLimitService``: Envoy asks whether a caller may call now.
 
-Two descriptors come with a request: one names the key that pays, the other says how a refusal must look. A service that
-only knows the first, such as envoyproxy/ratelimit for a fleet, counts the same calls.
+Two descriptors come with a request: one names the key that pays, the other says how a refusal must look. Where
+envoyproxy/ratelimit counts for a fleet instead, Envoy sends it the first alone.
 """
 
 from __future__ import annotations
