@@ -138,8 +138,12 @@ class Fleet:
             RUNTIME_SUBDIRECTORY="limits",
             RUNTIME_WATCH_ROOT="false",
             USE_STATSD="false",
-            **{"GRPC_HOST": LOOPBACK, "HOST": LOOPBACK, "DEBUG_HOST": LOOPBACK},
-            **{"GRPC_PORT": str(service_port), "PORT": str(http_port), "DEBUG_PORT": str(debug_port)},
+            GRPC_HOST=LOOPBACK,
+            HOST=LOOPBACK,
+            DEBUG_HOST=LOOPBACK,
+            GRPC_PORT=str(service_port),
+            PORT=str(http_port),
+            DEBUG_PORT=str(debug_port),
         )
         self._keys_file = folder / "keys.json"
         self.flags = (
@@ -230,6 +234,9 @@ async def _see_refusals(door: Door, key: str) -> int:
     call = await door.grpc(key)
     assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "limit of requests per minute" in await call.details()
+    metadata = dict(await call.trailing_metadata())
+    assert 1 <= int(metadata["retry-after"]) <= MINUTE
+    assert metadata["x-ratelimit-limit"] == f"{LIMITS[-1]}, {LIMITS[-1]};w={MINUTE}"
     return int(rest.headers["retry-after"])
 
 
@@ -248,5 +255,5 @@ async def test_calls_are_refused_while_nobody_counts_and_pass_again_after(fleet)
         program.start()
         async with asyncio.timeout(120):
             for each in fleet.doors:
-                while await each.call(key, 1) != 200:  # noqa: PLR2004
+                while await each.call(key, 1) != 200:
                     await asyncio.sleep(0.2)

@@ -55,8 +55,7 @@ def local_replies(
 ) -> Sequence[LocalReply]:
     """Every status that Envoy can answer by itself; the last one stands for whatever is not named.
 
-    Args:
-        are_limits_shared: another service than our server counts requests, and does not say how a refusal looks.
+    With ``are_limits_shared`` another service than our server counts requests, and does not say how a refusal looks.
     """
     return (
         LocalReply(
