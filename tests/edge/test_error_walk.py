@@ -6,13 +6,17 @@ blame, by the contract's name and by OpenAI's. Nothing may end without words, an
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import dataclasses
 import json
 import re
+import signal
 import struct
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -23,6 +27,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from palaver.v1 import chat_service_pb2
 from palaver_server.core.errors import Reason
+from palaver_server.core.identity.issuing import create_key
+from palaver_server.core.identity.key import Key
+from palaver_server.core.identity.key_file import KeyFile
+from palaver_server.core.identity.key_text import new_key_text
 from palaver_server.rpc.errors import TABLE
 from tests.edge.conftest import Pair
 
@@ -50,6 +58,8 @@ class Fault:
     field: str | None = None
     param: str | None = None
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    raw: bytes | None = None
+    """Sent as it is, in place of any request."""
 
 
 def option(name: str, value: Any, param: str | None = None, **more: Any) -> Fault:
@@ -157,6 +167,15 @@ FAULTS = [
         "thoughts of a user", [{**USER, "reasoning": "hm"}], [{**said(), "reasoning": "hm"}], "messages[0].reasoning"
     ),
     Fault(
+        "what needs a model",
+        Reason.FIELD_NOT_SUPPORTED,
+        {"options": {"ignore_eos": True}},
+        {"ignore_eos": True},
+        "options.ignore_eos",
+        "ignore_eos",
+    ),
+    Fault("no request at all", Reason.MALFORMED_REQUEST, raw=b"\xff{"),
+    Fault(
         "a conversation that is too long",
         Reason.PROMPT_TOO_LONG,
         {"messages": [{"role": "ROLE_USER", "content": [{"text": "word " * 9000}]}]},
@@ -166,6 +185,37 @@ FAULTS = [
     ),
 ]
 """Of a server that is well."""
+
+FULL = Fault("full", Reason.SERVER_OVERLOADED)
+LOADING = Fault("loading", Reason.MODEL_LOADING)
+DRAINING = Fault("draining", Reason.SERVER_DRAINING)
+DEAD = Fault("dead", Reason.ENGINE_UNAVAILABLE)
+GAVE_UP = Fault("gave up", Reason.GENERATION_FAILED)
+LATE = Fault("late", Reason.DEADLINE_EXCEEDED, headers={"grpc-timeout": "1500m"})
+KEY_MISSING = Fault("no key", Reason.KEY_MISSING)
+KEY_MALFORMED = Fault("no key of ours", Reason.KEY_MALFORMED, headers={"x-api-key": "sk-something"})
+# These need a key, or one that nobody else has shown.
+KEY_UNKNOWN = Fault("an invented key", Reason.KEY_UNKNOWN)
+KEY_EXPIRED = Fault("an expired key", Reason.KEY_EXPIRED)
+KEY_REVOKED = Fault("a revoked key", Reason.KEY_REVOKED)
+METHOD_NOT_ALLOWED = Fault("a key for other methods", Reason.METHOD_NOT_ALLOWED)
+MODEL_NOT_ALLOWED = Fault("a key for other models", Reason.MODEL_NOT_ALLOWED, field="model", param="model")
+RATE_LIMITED = Fault("a key that is used up", Reason.RATE_LIMITED)
+GUESSING = Fault("wrong keys without end", Reason.TOO_MANY_FAILED_ATTEMPTS)
+KEY_FAULTS = [
+    *(KEY_MISSING, KEY_MALFORMED, KEY_UNKNOWN, KEY_EXPIRED, KEY_REVOKED),
+    *(METHOD_NOT_ALLOWED, MODEL_NOT_ALLOWED, RATE_LIMITED, GUESSING),
+]
+WALKED = [*FAULTS, *KEY_FAULTS, FULL, LOADING, DRAINING, DEAD, GAVE_UP, LATE]
+
+NOT_WALKED = {
+    Reason.METHOD_NOT_FOUND: "the edge routes the paths that exist, and says 404 itself (test_bad_input.py)",
+    Reason.METHOD_NOT_SUPPORTED: "every method of the contract is served",
+    Reason.DEADLINE_TOO_SHORT: "a race over HTTP: Envoy may end so short a call first; walked over gRPC below",
+    Reason.CANCELLED: "nobody is left to be told (test_leaving.py)",
+    Reason.INTERNAL: "only a fault of ours leads to it; its shape is shown in tests/rpc",
+}
+"""Why no call over every protocol can meet these."""
 
 
 @dataclasses.dataclass
@@ -191,6 +241,12 @@ def openai_body(fault: Fault, *, streamed: bool) -> dict[str, Any]:
     return {"messages": [said()], **fault.openai, **({"stream": True} if streamed else {})}
 
 
+def json_content(body: dict[str, Any], fault: Fault) -> dict[str, Any]:
+    """What httpx shall send."""
+    data = json.dumps(body).encode() if fault.raw is None else fault.raw
+    return {"content": data, "headers": {"content-type": "application/json", **fault.headers}}
+
+
 def from_status(status: status_pb2.Status) -> Told:
     told = Told(text=str(status))
     told.code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
@@ -210,15 +266,17 @@ def from_status(status: status_pb2.Status) -> Told:
     return told
 
 
-def proto_of(fault: Fault, *, streamed: bool) -> Any:
+def packed_request(fault: Fault, *, streamed: bool) -> bytes:
+    if fault.raw is not None:
+        return fault.raw
     chat = json_format.ParseDict(typed_body(fault), chat_service_pb2.ChatRequest())
-    return chat_service_pb2.StreamChatRequest(chat=chat) if streamed else chat
+    return (chat_service_pb2.StreamChatRequest(chat=chat) if streamed else chat).SerializeToString()
 
 
 async def over_grpc(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
     method = "/palaver.v1.ChatService/" + ("StreamChat" if streamed else "Chat")
     metadata = list(fault.headers.items())
-    data = proto_of(fault, streamed=streamed).SerializeToString()
+    data = packed_request(fault, streamed=streamed)
     async with pair.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             if streamed:
@@ -235,7 +293,7 @@ async def over_grpc(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
 
 
 async def over_grpc_web(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
-    data = proto_of(fault, streamed=streamed).SerializeToString()
+    data = packed_request(fault, streamed=streamed)
     async with pair.client() as client:
         answer = await client.post(
             "/palaver.v1.ChatService/" + ("StreamChat" if streamed else "Chat"),
@@ -262,7 +320,7 @@ async def over_grpc_web(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
 async def over_rest(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
     async with pair.client() as client:
         answer = await client.post(
-            "/palaver/v1/chat" + (":stream" if streamed else ""), json=typed_body(fault), headers=fault.headers
+            "/palaver/v1/chat" + (":stream" if streamed else ""), **json_content(typed_body(fault), fault)
         )
     document = answer.json() if answer.status_code != 200 else last_event(answer)["error"]
     told = from_status(json_format.ParseDict(document, status_pb2.Status()))
@@ -271,9 +329,7 @@ async def over_rest(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
 
 async def over_openai(pair: Pair, fault: Fault, *, streamed: bool) -> Told:
     async with pair.client() as client:
-        answer = await client.post(
-            "/v1/chat/completions", json=openai_body(fault, streamed=streamed), headers=fault.headers
-        )
+        answer = await client.post("/v1/chat/completions", **json_content(openai_body(fault, streamed=streamed), fault))
     document = answer.json() if answer.status_code != 200 else last_event(answer)
     assert list(document) == ["error"], document
     assert list(document["error"]) == ["message", "type", "param", "code"]
@@ -329,22 +385,35 @@ def differences(fault: Fault, told: Told, *, in_stream: bool = False) -> list[st
     return found
 
 
-async def walk(pair: Pair, faults: list[Fault], **options: Any) -> dict[str, list[str]]:
-    wrong: dict[str, list[str]] = {}
-    for fault in faults:
-        for name, streamed in CALLS:
-            told = await TRANSPORTS[name](pair, fault, streamed=streamed)
-            in_stream = streamed and options.get("in_stream", False)
-            if found := differences(fault, told, in_stream=in_stream):
-                wrong[f"{fault.name}, {name}, {'streamed' if streamed else 'whole'}"] = found
-            if options.get("waits") and not in_stream and not told.retry_seconds:
-                wrong[f"{fault.name}, {name}, {streamed}"] = ["no time to wait is told"]
-    return wrong
+async def step(pair: Pair, fault: Fault, name: str, *, streamed: bool, **options: Any) -> list[str]:
+    """One fault by one call: what is not as it should be."""
+    told = await TRANSPORTS[name](pair, fault, streamed=streamed)
+    in_stream = streamed and options.get("in_stream", False)
+    found = differences(fault, told, in_stream=in_stream)
+    if not in_stream and bool(told.retry_seconds) != options.get("waits", False):
+        found.append(f"the time to wait is {told.retry_seconds}")
+    return [f"{fault.name}, {name}, {'streamed' if streamed else 'whole'}: {what}" for what in found]
+
+
+async def walk(pair: Pair, faults: list[Fault], **options: Any) -> list[str]:
+    """Each fault by every call, one after the other."""
+    return [
+        wrong
+        for fault in faults
+        for name, streamed in CALLS
+        for wrong in await step(pair, fault, name, streamed=streamed, **options)
+    ]
+
+
+def test_every_reason_is_walked_or_cannot_be_met():
+    walked = {fault.reason for fault in WALKED}
+    assert walked | set(NOT_WALKED) == set(Reason)
+    assert not walked & set(NOT_WALKED)
 
 
 async def test_every_fault_is_told_alike_over_every_protocol(pair):
     assert len(FAULTS) >= 40
-    assert await walk(pair, FAULTS) == {}
+    assert await walk(pair, FAULTS) == []
     async with pair.client() as client:  # and the server serves on
         assert (await client.post("/v1/chat/completions", json={"messages": [said()]})).status_code == 200
 
@@ -366,23 +435,107 @@ async def test_a_full_server_tells_when_to_come_again(start_pair):
         "--max-concurrent-requests", "1", "--max-queued-requests", "0", "--scripted-first", "3600", "--grace", "0"
     )
     async with occupied(pair):
-        assert await walk(pair, [Fault("full", Reason.SERVER_OVERLOADED)], waits=True) == {}
+        assert await walk(pair, [FULL], waits=True) == []
 
 
 async def test_a_loading_server_tells_when_to_come_again(start_pair):
     pair = start_pair("--scripted-load", "3600", wait_for="edge listening")
-    assert await walk(pair, [Fault("loading", Reason.MODEL_LOADING)], waits=True) == {}
+    assert await walk(pair, [LOADING], waits=True) == []
 
 
 async def test_a_failure_in_the_middle_is_told_and_no_stream_just_ends(start_pair):
     pair = start_pair("--scripted-tokens", "9", "--scripted-fail-after", "3")
-    assert await walk(pair, [Fault("gave up", Reason.GENERATION_FAILED)], in_stream=True) == {}
+    assert await walk(pair, [GAVE_UP], in_stream=True) == []
+
+
+def new_key(state_dir: Path, **rights: Any) -> str:
+    """A key's text; `palaver keys` is shown to do the same in test_keys.py."""
+    record = {"client": "acme", "requests_per_minute": "unlimited", **rights}
+
+    def make(key_id: str, now: datetime, secret: Any) -> Key:
+        return Key.model_validate({"id": key_id, "created_at": now, "secrets": (secret,), **record})
+
+    return create_key(KeyFile(state_dir / "keys.json"), make).text
+
+
+def with_key(fault: Fault, text: str) -> Fault:
+    return dataclasses.replace(fault, headers={"x-api-key": text})
+
+
+async def test_every_refusal_of_a_key_is_told_alike_over_every_protocol(start_pair, tmp_path_factory):
+    state_dir = tmp_path_factory.mktemp("s")
+    then = datetime.now(UTC) - timedelta(hours=1)
+    used_up = new_key(state_dir, requests_per_minute=1)
+    faults = [
+        KEY_MISSING,
+        KEY_MALFORMED,
+        with_key(KEY_UNKNOWN, new_key_text()),
+        with_key(KEY_EXPIRED, new_key(state_dir, expires_at=then)),
+        with_key(KEY_REVOKED, new_key(state_dir, revoked_at=then)),
+        with_key(METHOD_NOT_ALLOWED, new_key(state_dir, methods=["palaver.v1.ChatService/CountTokens"])),
+        with_key(MODEL_NOT_ALLOWED, new_key(state_dir, models=["another"])),
+    ]
+    pair = start_pair("--max-failed-attempts", "1000", state_dir=state_dir)
+    assert await walk(pair, faults) == []
+    async with pair.client() as client:
+        answer = await client.post(
+            "/palaver/v1/chat", **json_content(typed_body(RATE_LIMITED), with_key(RATE_LIMITED, used_up))
+        )
+    assert answer.status_code == 200
+    assert await walk(pair, [with_key(RATE_LIMITED, used_up)], waits=True) == []
+
+
+async def test_whoever_guesses_keys_is_told_when_to_come_again(start_pair, tmp_path_factory):
+    state_dir = tmp_path_factory.mktemp("s")
+    new_key(state_dir)
+    pair = start_pair("--max-failed-attempts", "1", state_dir=state_dir)
+    guess = with_key(GUESSING, new_key_text())
+    assert (await over_rest(pair, guess, streamed=False)).reason == "KEY_UNKNOWN"
+    assert await walk(pair, [guess], waits=True) == []
+
+
+class Acquainted:
+    """A pair by connections that were opened before: a draining one soon takes no new ones."""
+
+    def __init__(self, clients: list[httpx.AsyncClient], channels: list[grpc.aio.Channel]) -> None:
+        self._clients, self._channels = clients, channels
+
+    def client(self) -> Any:
+        return contextlib.aclosing(self._clients.pop())
+
+    def channel(self) -> grpc.aio.Channel:
+        return self._channels.pop()
+
+
+async def acquainted(pair: Pair) -> Any:
+    clients, channels = [pair.client() for _ in range(6)], [pair.channel() for _ in range(2)]
+    for client in clients:
+        await client.get("/health")
+    for channel in channels:
+        await channel.channel_ready()
+    return Acquainted(clients, channels)
+
+
+async def test_a_draining_server_tells_when_to_come_again(start_pair):
+    pair = start_pair("--max-concurrent-requests", "1", "--scripted-first", "3600", "--grace", "600")
+    async with occupied(pair):
+        known = await acquainted(pair)
+        pair.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(pair.event, "stopping")
+        assert await walk(known, [DRAINING], waits=True) == []
+
+
+@pytest.mark.parametrize("streamed", [True, pytest.param(False, marks=pytest.mark.thorough)])
+async def test_an_engine_that_dies_is_told_and_no_stream_just_ends(start_pair, streamed):
+    for name in TRANSPORTS:  # one death a pair
+        pair = start_pair("--scripted-tokens", "9", "--scripted-die-after", "3")
+        assert await step(pair, DEAD, name, streamed=streamed, in_stream=True, waits=True) == []
 
 
 async def test_too_little_time_is_told_before_any_work(pair):
     hasty = Fault("hasty", Reason.DEADLINE_TOO_SHORT, {"options": {"stop_before_deadline": True}})
     async with pair.channel() as channel:
-        data = proto_of(hasty, streamed=False).SerializeToString()
+        data = packed_request(hasty, streamed=False)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/palaver.v1.ChatService/Chat")(data, metadata=[("grpc-timeout", "100m")])
     trailers = dict(caught.value.trailing_metadata() or ())
@@ -392,8 +545,7 @@ async def test_too_little_time_is_told_before_any_work(pair):
 
 async def test_a_deadline_in_the_middle_is_told(start_pair):
     pair = start_pair("--scripted-interval", "3600")
-    late = Fault("late", Reason.DEADLINE_EXCEEDED, headers={"grpc-timeout": "1500m"})
     for name in ("rest", "openai"):
         for streamed in (False, True):
-            told = await TRANSPORTS[name](pair, late, streamed=streamed)
-            assert differences(late, told, in_stream=streamed) == []
+            told = await TRANSPORTS[name](pair, LATE, streamed=streamed)
+            assert differences(LATE, told, in_stream=streamed) == []

@@ -1,4 +1,4 @@
--- Two things that no setting of Envoy does.
+-- Three things that no setting of Envoy does.
 
 -- A caller's request id goes into logs and answers as it is, so it keeps only what can break neither.
 function envoy_on_request(handle)
@@ -12,8 +12,26 @@ end
 
 -- An error that the transcoder has written as google.rpc.Status gets the body that the server chose instead
 -- (OpenAI's shape, the health document). Streams and answers below 400 are not touched, so nothing is held back.
+--
+-- A refusal that Envoy passes on for the server has its gRPC status already. For gRPC-Web, Envoy would make one of the
+-- HTTP status (UNAVAILABLE of a 429): here it becomes the gRPC answer that it is for gRPC callers.
 function envoy_on_response(handle)
   local headers = handle:headers()
+  local is_refusal = headers:get("x-palaver-error") ~= nil and headers:get("grpc-status") ~= nil
+  if is_refusal and headers:get(":status") ~= "200" then
+    local body = handle:body(true)
+    local message = body:getBytes(0, body:length())
+    body:setBytes("")
+    headers = handle:headers()
+    headers:replace(":status", "200")
+    headers:replace("content-type", "application/grpc")
+    headers:remove("content-length")
+    local escaped = string.gsub(message, "[^ -$&-~]", function(byte)
+      return string.format("%%%02X", string.byte(byte))
+    end)
+    headers:replace("grpc-message", escaped)
+    return
+  end
   local chosen = headers:get("x-palaver-body")
   if chosen == nil then
     return
