@@ -22,7 +22,10 @@ from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.settings import Settings
 
 QUESTION = "What is the capital of France?"
-BODY = json.dumps({"messages": [{"role": "ROLE_USER", "content": [{"text": QUESTION}]}]})
+# Temperature 0: a first answer is no matter of luck, however small the model.
+BODY = json.dumps(
+    {"messages": [{"role": "ROLE_USER", "content": [{"text": QUESTION}]}], "options": {"temperature": 0}}
+)
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 log = structlog.get_logger("palaver.app")
 
@@ -65,7 +68,7 @@ class EdgePort:
         """Ask over OpenAI's protocol, streamed, over REST, and over gRPC."""
         ca = shlex.quote(str(self.ca or "CA.pem"))
         message = {"role": "user", "content": QUESTION}
-        openai = {"model": model_id, "stream": True, "messages": [message]}
+        openai = {"model": model_id, "stream": True, "temperature": 0, "messages": [message]}
         return [
             f"curl -N --cacert {ca} {self.url}/v1/chat/completions --json {shlex.quote(json.dumps(openai))}",
             f"curl --cacert {ca} {self.url}/palaver/v1/chat --json {shlex.quote(BODY)}",
