@@ -35,6 +35,8 @@ $(READY): $(LOCKS)/uv.lock $(LOCKS)/torch.lock $(LOCKS)/$(FLAVOUR).lock pyprojec
 	rm -f $(VENV)/.ready-*
 	$(if $(TORCH),$(UV) install --no-config "$(TORCH)",$(INSTALL) --require-hashes -r $(LOCKS)/torch.lock)
 	$(INSTALL) --require-hashes -r $(LOCKS)/$(FLAVOUR).lock
+	@# xds-protos brings old copies of files of opentelemetry-proto: the right ones come last.
+	$(INSTALL) --require-hashes --reinstall-package opentelemetry-proto -r $(LOCKS)/$(FLAVOUR).lock
 	$(INSTALL) --no-build-isolation --editable .
 	@touch $@
 

@@ -324,6 +324,15 @@ class TelemetrySettings(BaseModel):
     audit_retention_days: Annotated[float, Field(gt=0)] = Field(
         365.0, description="Days after which a file of the audit log is removed, when the next new one begins."
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://[^/@]+$",
+        description="OpenTelemetry collector that gets spans by OTLP over gRPC: http://HOST:PORT, or https:// for TLS. "
+        "Unset: no traces, and no cost.",
+    )
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="The part of traces kept, 0 to 1. Where a caller has decided about its trace, that holds."
+    )
 
 
 class LogSettings(BaseModel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
@@ -22,6 +23,9 @@ from palaver_server.telemetry.metrics.calls import CallMetrics
 from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 from palaver_server.telemetry.metrics.port import MetricsPort
 from palaver_server.telemetry.metrics.state import State, StateCollector
+
+if TYPE_CHECKING:
+    from palaver_server.telemetry.traces import CallTracer
 
 log = structlog.get_logger("palaver.app")
 
@@ -57,6 +61,19 @@ class Telemetry:
             )
             self.observers.append(self._audit)
             self._registry.register(self._audit)
+        self._tracer: CallTracer | None = None
+        if settings.otlp_endpoint is not None:
+            try:
+                from palaver_server.telemetry.traces import CallTracer  # noqa: PLC0415  # nobody else pays for it
+            except ImportError as error:
+                # xds-protos brings old copies of the same files, and whichever is installed last wins.
+                raise SettingsError(
+                    "otlp_endpoint: OpenTelemetry's messages are damaged by another package; mend them with "
+                    "`pip install --force-reinstall --no-deps opentelemetry-proto`."
+                ) from error
+
+            self._tracer = CallTracer(settings.otlp_endpoint, settings.trace_sample_ratio, __version__)
+            self.observers.insert(0, self._tracer)  # first: it gives the others the trace's id
 
     @property
     def keeps_answers(self) -> bool:
@@ -111,7 +128,9 @@ class Telemetry:
         log.info("metrics port", address=self.metrics_address)
 
     async def stop(self) -> None:
-        """Close the metrics port, and the audit log when its last record is written."""
+        """Send the last spans, close the metrics port, and the audit log when its last record is written."""
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.stop)
         if self._port is not None:
             await asyncio.to_thread(self._port.stop)
         if self._audit is not None:
