@@ -23,9 +23,7 @@ from palaver_server.settings import Settings
 
 QUESTION = "What is the capital of France?"
 # Temperature 0: a first answer is no matter of luck, however small the model.
-BODY = json.dumps(
-    {"messages": [{"role": "ROLE_USER", "content": [{"text": QUESTION}]}], "options": {"temperature": 0}}
-)
+BODY = json.dumps({"messages": [{"role": "ROLE_USER", "content": [{"text": QUESTION}]}], "options": {"temperature": 0}})
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 log = structlog.get_logger("palaver.app")
 
