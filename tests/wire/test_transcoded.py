@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import grpc
@@ -73,11 +72,14 @@ async def test_a_stream_that_the_deadline_ends_says_so(serve):
 async def test_a_stream_that_ends_with_its_server_says_so(serve):
     serving = await serve(scripted_interval=0.05, scripted_tokens=10_000)
     call = serving.chat.StreamChat(asking(), metadata=TRANSCODED)
-    reading = asyncio.ensure_future(read(call))
-    await call.initial_metadata()  # sent with the first event
+    for kind in ("started", "delta", "delta"):  # the answer is on its way
+        assert (await call.read()).WhichOneof("event") == kind
     assert await serving.stop() == 0
-    events, code = await reading
-    assert events[0].WhichOneof("event") == "started"
+    events = []
+    with pytest.raises(grpc.aio.AioRpcError):
+        while (event := await call.read()) is not grpc.aio.EOF:
+            events.append(event)
+    code = await call.code()
     assert info_of(events[-1].error).reason == "SERVER_DRAINING"
     assert code is grpc.StatusCode.UNAVAILABLE
 
