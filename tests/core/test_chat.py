@@ -15,8 +15,8 @@ from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.readiness import NotReady, Readiness
-from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
-from palaver_server.engine.scripted_engine import ScriptedEngine
+from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.engine import ScriptedEngine
 
 HELLO = "Hello, dear palaver!"
 

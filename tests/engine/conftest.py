@@ -19,7 +19,7 @@ from palaver_server.core.engine import ReportProgress
 from palaver_server.core.events import Delta, Event, Finished, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.models.cache import default_cache_dir
 from palaver_server.models.store import ensure
 

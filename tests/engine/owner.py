@@ -21,7 +21,7 @@ from palaver_server.core.events import Delta
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadProgress
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 
 STORY = GenerationRequest(
     request_id="story",

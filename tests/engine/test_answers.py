@@ -10,7 +10,7 @@ import pytest
 
 from palaver_server.core.events import FinishReason
 from palaver_server.core.identity.client import Client
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from tests.engine.conftest import CONTEXT_LENGTH, answer, say
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]

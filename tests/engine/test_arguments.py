@@ -16,7 +16,7 @@ from palaver_server.core.engine import EngineStartError
 def parse(model: Path) -> Callable[[Sequence[str]], Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as at every import of vLLM
-        from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
+        from palaver_server.engine.vllm.arguments import parse  # noqa: PLC0415
 
     return lambda flags: parse(str(model), "name", flags)
 
@@ -76,6 +76,6 @@ def test_importing_the_engine_does_not_import_vllm() -> None:
     import subprocess  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
-    code = "import sys, palaver_server.engine.vllm_engine; print('vllm' in sys.modules, 'torch' in sys.modules)"
+    code = "import sys, palaver_server.engine.vllm.engine; print('vllm' in sys.modules, 'torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False False\n"

@@ -6,8 +6,8 @@ import asyncio
 import threading
 
 from palaver_server.core.model import LoadPhase, LoadProgress
-from palaver_server.engine.build_progress import BUILT_FRACTION, BuildProgress, Step
-from palaver_server.engine.log_relay import ChildLine
+from palaver_server.engine.vllm.start.log_relay import ChildLine
+from palaver_server.engine.vllm.start.progress import BUILT_FRACTION, BuildProgress, Step
 
 
 async def test_steps_are_reported_in_their_order_from_whatever_thread() -> None:

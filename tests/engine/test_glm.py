@@ -18,7 +18,7 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.reasoning import ReasoningEffort, ReasoningOptions
 from palaver_server.core.tools import NamedTool, Tool, ToolCall, ToolCallState, ToolChoiceMode
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from tests.engine.conftest import say
 
 sys.path.append(str(Path(__file__).parents[1] / "models"))

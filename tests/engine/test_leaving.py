@@ -9,7 +9,7 @@ import pytest
 
 from palaver_server.core.events import Delta
 from palaver_server.core.generation import GenerationRequest
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from tests.engine.conftest import say
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from palaver_server.engine.environment import FOLDER_VARIABLE
-from palaver_server.engine.log_relay import OUTPUT_LOGGER, ChildLine, LogRelay
+from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE
+from palaver_server.engine.vllm.start.log_relay import OUTPUT_LOGGER, ChildLine, LogRelay
 
 CHILD = """
 import logging, os
-from palaver_server.engine import log_relay
+from palaver_server.engine.vllm.start import log_relay
 log_relay.install()
 log = logging.getLogger("vllm.some.module")
 log.debug("not asked for")

@@ -20,7 +20,7 @@ import pytest_asyncio
 
 from palaver_server.app import App
 from palaver_server.app.edge import Edge
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.settings import load_settings
 from tests.engine.conftest import MODEL_ID
 from tests.engine.vllm_app import vllm_app

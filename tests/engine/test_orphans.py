@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from palaver_server.engine import orphans
-from palaver_server.engine.children import Target
-from palaver_server.engine.environment import FOLDER_VARIABLE, OWNER_VARIABLE, make_engine_folder
+from palaver_server.engine.vllm.processes import orphans
+from palaver_server.engine.vllm.processes.children import Target
+from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE, OWNER_VARIABLE, make_engine_folder
 
 GUARDED = """
 import time
-from palaver_server.engine import orphans
+from palaver_server.engine.vllm.processes import orphans
 orphans.install()
 orphans.install()
 print("ready", flush=True)

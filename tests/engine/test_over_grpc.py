@@ -21,7 +21,7 @@ from palaver_server.core.identity.registry import KeyRegistry
 from palaver_server.core.limits.failed_attempts import FailedAttempts
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import Readiness
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.server import RpcServer
 from palaver_server.rpc.transport import ServerLimits

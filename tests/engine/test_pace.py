@@ -14,7 +14,7 @@ with warnings.catch_warnings():  # vLLM's dependencies warn of each other while 
     from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest, FinishReason
     from vllm.v1.engine.output_processor import OutputProcessor, RequestOutputCollector
 
-    from palaver_server.engine.pace import Pace
+    from palaver_server.engine.vllm.answer.pace import Pace
 
 MODEL = Path(__file__).parents[1] / "models" / "tiny-glm"
 STEP_SECONDS = 0.005

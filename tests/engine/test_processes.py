@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from palaver_server.engine.environment import remove_abandoned_folders
+from palaver_server.engine.vllm.start.environment import remove_abandoned_folders
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -19,7 +19,7 @@ from palaver_server.core.tools import Tool, ToolCallState
 from tests.engine.conftest import TINY_GLM
 
 if TYPE_CHECKING:  # vLLM takes seconds to import
-    from palaver_server.engine.parsed_stage import ParsedStage
+    from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage
 
 WEATHER = Tool(
     "get_weather",
@@ -48,7 +48,7 @@ def tokenizer() -> Any:
         warnings.simplefilter("ignore")
         from vllm.tokenizers import get_tokenizer  # noqa: PLC0415
 
-        import palaver_server.engine.preparation  # noqa: F401, PLC0415
+        import palaver_server.engine.vllm.prompt.preparation  # noqa: F401, PLC0415
 
         return get_tokenizer(str(TINY_GLM))
 
@@ -61,10 +61,10 @@ class Reader:
         self._prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
 
     def stage(self, **reading: Any) -> ParsedStage:
-        from palaver_server.engine.chat_request import vllm_chat_request  # noqa: PLC0415
-        from palaver_server.engine.glm_parser import GlmParser  # noqa: PLC0415
-        from palaver_server.engine.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
-        from palaver_server.engine.tool_judge import ToolJudge  # noqa: PLC0415
+        from palaver_server.engine.vllm.answer.glm_parser import GlmParser  # noqa: PLC0415
+        from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
+        from palaver_server.engine.vllm.answer.tool_judge import ToolJudge  # noqa: PLC0415
+        from palaver_server.engine.vllm.prompt.chat_request import vllm_chat_request  # noqa: PLC0415
         from tests.engine.conftest import say  # noqa: PLC0415
 
         tools = reading.pop("tools", (WEATHER, TIME))
@@ -293,7 +293,7 @@ BAD_SCHEMAS = [
 @pytest.mark.parametrize(("schema", "problem"), BAD_SCHEMAS, ids=[problem for _, problem in BAD_SCHEMAS])
 def test_a_schema_that_cannot_be_judged_by_is_refused(schema: str, problem: str) -> None:
     from palaver_server.core.errors import PalaverError  # noqa: PLC0415
-    from palaver_server.engine.tool_judge import check_tools  # noqa: PLC0415
+    from palaver_server.engine.vllm.answer.tool_judge import check_tools  # noqa: PLC0415
 
     with pytest.raises(PalaverError) as refused:
         check_tools([TIME, Tool("f", "", schema)], "chat.")
@@ -304,7 +304,7 @@ def test_a_schema_that_cannot_be_judged_by_is_refused(schema: str, problem: str)
 
 @pytest.mark.usefixtures("tokenizer")
 def test_a_hostile_pattern_holds_nobody_up() -> None:
-    from palaver_server.engine.tool_judge import ToolJudge, check_tools  # noqa: PLC0415
+    from palaver_server.engine.vllm.answer.tool_judge import ToolJudge, check_tools  # noqa: PLC0415
 
     schema = {"type": "object", "properties": {"text": {"type": "string", "pattern": "^(a|a)*$"}}}
     tool = Tool("f", "", json.dumps(schema))
@@ -320,10 +320,10 @@ class ComposedReader(Reader):
     """Reads with vLLM's own composition of parsers, as for every family but GLM."""
 
     def stage(self, **reading: Any) -> ParsedStage:
-        from palaver_server.engine.chat_request import vllm_chat_request  # noqa: PLC0415
-        from palaver_server.engine.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
-        from palaver_server.engine.parsers import ParserNames, Parsers  # noqa: PLC0415
-        from palaver_server.engine.tool_judge import ToolJudge  # noqa: PLC0415
+        from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
+        from palaver_server.engine.vllm.answer.parsers import ParserNames, Parsers  # noqa: PLC0415
+        from palaver_server.engine.vllm.answer.tool_judge import ToolJudge  # noqa: PLC0415
+        from palaver_server.engine.vllm.prompt.chat_request import vllm_chat_request  # noqa: PLC0415
         from tests.engine.conftest import say  # noqa: PLC0415
 
         tools = (WEATHER, TIME)

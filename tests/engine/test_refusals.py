@@ -13,7 +13,7 @@ import pytest
 
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from tests.engine.conftest import CONTEXT_LENGTH, say
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
@@ -89,9 +89,9 @@ async def test_a_conversation_that_leaves_room_for_one_token_is_answered(engine:
 
 
 async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine, model: Path) -> None:
-    from palaver_server.engine.parsers import ParserNames  # noqa: PLC0415
-    from palaver_server.engine.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
-    from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
+    from palaver_server.engine.vllm.answer.parsers import ParserNames  # noqa: PLC0415
+    from palaver_server.engine.vllm.arguments import parse  # noqa: PLC0415
+    from palaver_server.engine.vllm.prompt.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
 
     template = (
         "{% if messages|length > 1 and messages[1]['role'] == 'assistant' %}"
@@ -109,9 +109,9 @@ async def test_what_a_chat_template_says_reaches_the_caller(engine: VllmEngine, 
 
 
 async def test_a_broken_chat_template_shows_none_of_its_insides(engine: VllmEngine, model: Path) -> None:
-    from palaver_server.engine.parsers import ParserNames  # noqa: PLC0415
-    from palaver_server.engine.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
-    from palaver_server.engine.vllm_args import parse  # noqa: PLC0415
+    from palaver_server.engine.vllm.answer.parsers import ParserNames  # noqa: PLC0415
+    from palaver_server.engine.vllm.arguments import parse  # noqa: PLC0415
+    from palaver_server.engine.vllm.prompt.rendering import Rendering  # noqa: PLC0415  # it imports vLLM
 
     broken = Rendering(
         engine._loaded().llm,
@@ -144,7 +144,7 @@ async def test_a_long_conversation_does_not_hold_up_the_others(engine: VllmEngin
 
 
 async def test_defaults_are_the_requests_then_the_servers_then_the_models(engine: VllmEngine) -> None:
-    from palaver_server.engine.params import Sampling  # noqa: PLC0415  # it imports vLLM
+    from palaver_server.engine.vllm.prompt.params import Sampling  # noqa: PLC0415  # it imports vLLM
 
     runtime = engine._loaded()
     model = copy.copy(runtime.llm.model_config)
@@ -166,7 +166,7 @@ async def test_defaults_are_the_requests_then_the_servers_then_the_models(engine
 
 
 async def test_a_servers_default_beyond_the_context_is_clamped_and_not_refused(engine: VllmEngine) -> None:
-    from palaver_server.engine.params import Sampling  # noqa: PLC0415  # it imports vLLM
+    from palaver_server.engine.vllm.prompt.params import Sampling  # noqa: PLC0415  # it imports vLLM
 
     runtime = engine._loaded()
     sampling = Sampling(

@@ -15,7 +15,7 @@ from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import Delta, Finished, FinishReason, Started
 from palaver_server.core.generation import GenerationRequest, ResponseOptions
 from palaver_server.core.options import RepetitionDetection
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from tests.engine.conftest import answer, say
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from palaver_server.core.engine import EngineStartError
-from palaver_server.engine.log_relay import ChildLine
-from palaver_server.engine.start_errors import ChildErrors, check_model_files, explain
+from palaver_server.engine.vllm.start.errors import ChildErrors, check_model_files, explain
+from palaver_server.engine.vllm.start.log_relay import ChildLine
 
 CORE_FAILED = "Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': %d}"
 

@@ -17,9 +17,9 @@ from palaver_server.core.events import Delta, Event, Finished, FinishReason, Sta
 from palaver_server.core.generation import GenerationRequest, ResponseOptions
 from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
-from palaver_server.engine.scripted_engine import MAX_MERGED_TOKENS, TOKENS_PER_TURN, ScriptedEngine
-from palaver_server.engine.scripted_words import split_words
+from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.engine import MAX_MERGED_TOKENS, TOKENS_PER_TURN, ScriptedEngine
+from palaver_server.engine.scripted.words import split_words
 
 TEXT = "one two three four five"
 DEFAULTS = GenerationOptions()

@@ -12,10 +12,10 @@ from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.events import Delta, Event, Finished, FinishReason, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
-from palaver_server.engine.scripted_engine import ScriptedEngine
-from palaver_server.engine.scripted_stop_filter import StopFilter
-from palaver_server.engine.scripted_words import split_words, write_words
+from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.engine import ScriptedEngine
+from palaver_server.engine.scripted.stop_filter import StopFilter
+from palaver_server.engine.scripted.words import split_words, write_words
 
 # Few characters make many meetings of text and stop sequences; the last two are odd white space and a wide character.
 TEXTS = st.text(alphabet="aab \n\u2003\N{GRINNING FACE}", max_size=40) | st.text(max_size=20)

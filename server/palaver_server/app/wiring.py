@@ -11,9 +11,9 @@ from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.policy import EnginePolicy
-from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
-from palaver_server.engine.scripted_engine import ScriptedEngine
-from palaver_server.engine.vllm_engine import VllmEngine
+from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.engine import ScriptedEngine
+from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.rpc.listener import is_loopback
 from palaver_server.rpc.tls import TlsFiles
 from palaver_server.rpc.transport import ServerLimits

@@ -13,8 +13,8 @@ from palaver_server.core.conversation import Message, Role, TextPart
 from palaver_server.core.events import Delta, Finished
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
-from palaver_server.engine.scripted_engine import ScriptedEngine
+from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.engine import ScriptedEngine
 from tests.bench.burner import Burner
 from tests.bench.clocks import Processes
 from tests.bench.peers.peer import Answer

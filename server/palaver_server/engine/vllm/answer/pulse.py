@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from palaver_server.engine.pace import Pace
+from palaver_server.engine.vllm.answer.pace import Pace
 
 if TYPE_CHECKING:
     from vllm.config import VllmConfig

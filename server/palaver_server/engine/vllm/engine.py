@@ -14,13 +14,13 @@ from palaver_server.core.events import Event
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.build_progress import BUILT_FRACTION
-from palaver_server.engine.launch import Launch
 from palaver_server.engine.policy import EnginePolicy
-from palaver_server.engine.vllm_prompt import VllmPrompt
+from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
+from palaver_server.engine.vllm.start.launch import Launch
+from palaver_server.engine.vllm.start.progress import BUILT_FRACTION
 
 if TYPE_CHECKING:  # it imports vLLM, which takes seconds
-    from palaver_server.engine.runtime import Runtime
+    from palaver_server.engine.vllm.runtime import Runtime
 
 FindModel = Callable[[ReportProgress], Awaitable[str]]
 
@@ -187,7 +187,7 @@ class VllmEngine:
             raise EngineStartError(f"The model is loaded, but a first answer failed: {error.message}") from error
 
     async def _watch_failure(self, runtime: Runtime) -> None:
-        from palaver_server.engine.failure_watch import wait_failed  # noqa: PLC0415  # imports vLLM, which is there now
+        from palaver_server.engine.vllm.processes.failure_watch import wait_failed  # noqa: PLC0415  # imports vLLM, which is there now
 
         self._failure = await wait_failed(runtime, self._stall_seconds)
         self._has_failed.set()

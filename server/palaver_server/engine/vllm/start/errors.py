@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from palaver_server.core.engine import EngineStartError
-from palaver_server.engine.log_relay import ChildLine
+from palaver_server.engine.vllm.start.log_relay import ChildLine
 
 MAX_CAUSE_CHARACTERS = 400
 KILLED_STATUS = "-9"

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from palaver_server.core.engine import EngineStartError, ReportProgress
-from palaver_server.engine import processes
-from palaver_server.engine.build_progress import BuildProgress, Step
-from palaver_server.engine.environment import make_engine_folder, remove_engine_folder, set_variables
-from palaver_server.engine.log_relay import LogRelay
 from palaver_server.engine.policy import EnginePolicy
-from palaver_server.engine.start_errors import ChildErrors, check_model_files, explain
+from palaver_server.engine.vllm.processes import table as processes
+from palaver_server.engine.vllm.start.environment import make_engine_folder, remove_engine_folder, set_variables
+from palaver_server.engine.vllm.start.errors import ChildErrors, check_model_files, explain
+from palaver_server.engine.vllm.start.log_relay import LogRelay
+from palaver_server.engine.vllm.start.progress import BuildProgress, Step
 
 if TYPE_CHECKING:  # it imports vLLM, which takes seconds and belongs into the thread that builds
-    from palaver_server.engine.runtime import Runtime
+    from palaver_server.engine.vllm.runtime import Runtime
 
 log = structlog.get_logger("palaver.engine")
 
@@ -123,7 +123,7 @@ class Launch:
         # "triton not found", printed past our logging on every machine without a GPU.
         for name in ("torch.utils.flop_counter", "torch._library.triton"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        from palaver_server.engine.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
+        from palaver_server.engine.vllm.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
         return build(model, self._model_id, self._flags, self._policy, reach_unless_stopped)
 

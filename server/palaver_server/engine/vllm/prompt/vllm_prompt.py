@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # vLLM takes seconds to import
     from vllm.logprobs import PromptLogprobs
     from vllm.sampling_params import SamplingParams
 
-    from palaver_server.engine.delta_stage import Stage
+    from palaver_server.engine.vllm.answer.delta_stage import Stage
 
 
 @dataclass(frozen=True, slots=True)

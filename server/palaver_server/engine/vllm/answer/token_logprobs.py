@@ -9,7 +9,7 @@ from vllm.tokenizers import TokenizerLike
 
 from palaver_server.core.logprobs import LogprobEntry, TokenLogprob
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.token_bytes import token_bytes
+from palaver_server.engine.vllm.answer.token_bytes import token_bytes
 
 LOWEST = -9999.0
 """Stands for a probability of zero, whose logarithm JSON cannot say."""

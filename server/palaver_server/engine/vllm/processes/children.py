@@ -12,8 +12,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from palaver_server.engine import log_relay, orphans
-from palaver_server.engine.environment import FOLDER_VARIABLE
+from palaver_server.engine.vllm.processes import orphans
+from palaver_server.engine.vllm.start import log_relay
+from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE
 
 Main = Callable[..., None]
 

@@ -16,22 +16,22 @@ from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from palaver_server.core.model import ModelDescription
-from palaver_server.engine.build_progress import Step
-from palaver_server.engine.cache_salt import CacheSalt
-from palaver_server.engine.children import Target, enter_engine_core
-from palaver_server.engine.environment import unchanged
-from palaver_server.engine.generations import Generations
-from palaver_server.engine.kv_room import give_cpu_kv_cache_room
-from palaver_server.engine.pace import Pace
-from palaver_server.engine.params import Sampling
-from palaver_server.engine.parsers import Parsers, choose_parsers
 from palaver_server.engine.policy import EnginePolicy
-from palaver_server.engine.preparation import Preparation
-from palaver_server.engine.pulse import Pulse
-from palaver_server.engine.rendering import Rendering
-from palaver_server.engine.thinking import Thinking
-from palaver_server.engine.token_logprobs import TokenLogprobs
-from palaver_server.engine.vllm_args import parse
+from palaver_server.engine.vllm.answer.generations import Generations
+from palaver_server.engine.vllm.answer.pace import Pace
+from palaver_server.engine.vllm.answer.parsers import Parsers, choose_parsers
+from palaver_server.engine.vllm.answer.pulse import Pulse
+from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
+from palaver_server.engine.vllm.arguments import parse
+from palaver_server.engine.vllm.processes.children import Target, enter_engine_core
+from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
+from palaver_server.engine.vllm.prompt.params import Sampling
+from palaver_server.engine.vllm.prompt.preparation import Preparation
+from palaver_server.engine.vllm.prompt.rendering import Rendering
+from palaver_server.engine.vllm.prompt.thinking import Thinking
+from palaver_server.engine.vllm.start.environment import unchanged
+from palaver_server.engine.vllm.start.kv_room import give_cpu_kv_cache_room
+from palaver_server.engine.vllm.start.progress import Step
 
 
 @dataclass(frozen=True, slots=True)

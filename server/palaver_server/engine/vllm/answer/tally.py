@@ -9,8 +9,8 @@ from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.v1.metrics.stats import RequestStateStats
 
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
-from palaver_server.engine.vllm_errors import engine_unavailable, generation_failed
-from palaver_server.engine.vllm_prompt import VllmPrompt
+from palaver_server.engine.vllm.errors import engine_unavailable, generation_failed
+from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
 
 
 class Tally:

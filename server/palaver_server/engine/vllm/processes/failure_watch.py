@@ -7,7 +7,7 @@ import signal
 
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from palaver_server.engine.runtime import Runtime
+from palaver_server.engine.vllm.runtime import Runtime
 
 POLL_SECONDS = 0.25
 """vLLM has no callback for its engine's death. A quarter of a second is soon enough and costs nothing."""

@@ -11,9 +11,9 @@ from vllm.config import ModelConfig
 from vllm.parser import Parser, ParserManager
 from vllm.tokenizers import TokenizerLike
 
-from palaver_server.engine import glm_parser
-from palaver_server.engine.chat_request import VllmChatRequest
-from palaver_server.engine.vllm_args import VllmArguments
+from palaver_server.engine.vllm.answer import glm_parser
+from palaver_server.engine.vllm.arguments import VllmArguments
+from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
 
 
 @dataclass(frozen=True, slots=True)

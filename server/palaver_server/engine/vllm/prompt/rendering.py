@@ -15,10 +15,10 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from palaver_server.core.errors import invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.chat_request import VllmChatRequest, vllm_chat_request
-from palaver_server.engine.parsers import ParserNames
-from palaver_server.engine.vllm_args import VllmArguments
-from palaver_server.engine.vllm_errors import translated
+from palaver_server.engine.vllm.answer.parsers import ParserNames
+from palaver_server.engine.vllm.arguments import VllmArguments
+from palaver_server.engine.vllm.errors import translated
+from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest, vllm_chat_request
 
 
 class Rendered(NamedTuple):

@@ -19,10 +19,10 @@ from palaver_server.core.errors import FieldViolation, PalaverError, Reason, inv
 from palaver_server.core.events import Delta, Event, FinishReason, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
-from palaver_server.engine.scripted_answer import ScriptedAnswer, ScriptedPrompt
-from palaver_server.engine.scripted_behaviour import ScriptedBehaviour
-from palaver_server.engine.scripted_refusals import refuse_what_needs_a_model
-from palaver_server.engine.scripted_words import count_prompt_tokens, last_user_text
+from palaver_server.engine.scripted.answer import ScriptedAnswer, ScriptedPrompt
+from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.refusals import refuse_what_needs_a_model
+from palaver_server.engine.scripted.words import count_prompt_tokens, last_user_text
 
 LOAD_STEPS = 20
 """Reports of progress during a load."""

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from palaver_server.engine.environment import FOLDER_VARIABLE
+from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE
 
 SOCKET_NAME = "log"
 RECORD_MARK = "\x1e"

@@ -10,7 +10,7 @@ from enum import Enum, unique
 
 from palaver_server.core.engine import ReportProgress
 from palaver_server.core.model import LoadPhase, LoadProgress
-from palaver_server.engine.log_relay import ChildLine
+from palaver_server.engine.vllm.start.log_relay import ChildLine
 
 TICK_SECONDS = 0.5
 """Between two estimates."""

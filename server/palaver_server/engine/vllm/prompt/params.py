@@ -13,8 +13,8 @@ from palaver_server.core.errors import FieldViolation, PalaverError, Reason, inv
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import SamplingDefaults
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.rendering import Rendered
-from palaver_server.engine.vllm_errors import translated
+from palaver_server.engine.vllm.errors import translated
+from palaver_server.engine.vllm.prompt.rendering import Rendered
 
 
 class Sampling:

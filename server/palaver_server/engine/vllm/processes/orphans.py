@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from palaver_server.engine.environment import FOLDER_VARIABLE, OWNER_VARIABLE, remove_engine_folder
+from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE, OWNER_VARIABLE, remove_engine_folder
 
 POLL_SECONDS = 0.5
 """Where the kernel or a sandbox has no pidfd."""

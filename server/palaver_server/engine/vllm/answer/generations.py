@@ -12,10 +12,10 @@ from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from palaver_server.core.events import Event
-from palaver_server.engine.pulse import Pulse
-from palaver_server.engine.tally import Tally
-from palaver_server.engine.vllm_errors import engine_unavailable, translated
-from palaver_server.engine.vllm_prompt import VllmPrompt
+from palaver_server.engine.vllm.answer.pulse import Pulse
+from palaver_server.engine.vllm.answer.tally import Tally
+from palaver_server.engine.vllm.errors import engine_unavailable, translated
+from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
 
 
 class Generations:

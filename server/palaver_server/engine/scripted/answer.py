@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
-from palaver_server.engine.scripted_stop_filter import StopFilter
-from palaver_server.engine.scripted_words import split_words, write_words
+from palaver_server.engine.scripted.stop_filter import StopFilter
+from palaver_server.engine.scripted.words import split_words, write_words
 
 
 @dataclass(frozen=True, slots=True)

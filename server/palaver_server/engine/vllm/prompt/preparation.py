@@ -15,17 +15,17 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
-from palaver_server.engine import glm_calls
-from palaver_server.engine.cache_salt import CacheSalt
-from palaver_server.engine.delta_stage import DeltaStage, Stage
-from palaver_server.engine.params import Sampling
-from palaver_server.engine.parsed_stage import ParsedStage, Reading
-from palaver_server.engine.parsers import Parsers
-from palaver_server.engine.rendering import Rendered, Rendering
-from palaver_server.engine.thinking import Thinking
-from palaver_server.engine.token_logprobs import TokenLogprobs
-from palaver_server.engine.tool_judge import ToolJudge, check_tools
-from palaver_server.engine.vllm_prompt import VllmPrompt
+from palaver_server.engine.vllm.answer import glm_calls
+from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
+from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
+from palaver_server.engine.vllm.answer.parsers import Parsers
+from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
+from palaver_server.engine.vllm.answer.tool_judge import ToolJudge, check_tools
+from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
+from palaver_server.engine.vllm.prompt.params import Sampling
+from palaver_server.engine.vllm.prompt.rendering import Rendered, Rendering
+from palaver_server.engine.vllm.prompt.thinking import Thinking
+from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
 
 
 @dataclass(frozen=True, slots=True)

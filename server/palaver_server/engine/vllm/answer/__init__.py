@@ -1,0 +1,1 @@
+"""From vLLM's outputs to the events of an answer."""

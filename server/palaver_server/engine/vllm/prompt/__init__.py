@@ -1,0 +1,1 @@
+"""From a request of the core to the prompt and the sampling parameters that vLLM takes."""
