@@ -9,7 +9,7 @@ from palaver_server.cli.setting import Setting, all_settings
 _HEAD = """\
 # Settings
 
-<!-- Made by `palaver settings --markdown`; a test compares. Change server/palaver_server/settings.py instead. -->
+<!-- Made by `palaver settings --markdown`; a test compares. Change server/palaver_server/settings/ instead. -->
 
 Every setting is a flag of `palaver serve`, an environment variable and a key of a TOML file. A flag wins over the
 environment, the environment over the file. The key of the file is the flag without its dashes, with `_` for `-`:

@@ -1,0 +1,19 @@
+"""The pace of streams."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from palaver_server.settings.units import IN_SECONDS
+
+
+class StreamSettings(BaseModel):
+    """How streams are written."""
+
+    coalescing_delay: Annotated[float, Field(ge=0, le=1, json_schema_extra=IN_SECONDS)] = Field(
+        0.05,
+        description="Seconds that a token may be held back at most, so that several go in one message: only those of "
+        "many streams of a busy server are, as much as its load asks for; 20 messages a second still flow. 0: never.",
+    )
