@@ -8,11 +8,11 @@ import sys
 
 import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, rpc_attributes
 from opentelemetry.semconv.attributes import error_attributes
 
 from palaver.v1 import chat_service_pb2, content_part_pb2, generation_options_pb2, message_pb2, role_pb2
+from tests.telemetry.otlp import receiving
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
@@ -24,33 +24,10 @@ OLD_NAMES = {
 }
 
 
-class Receiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """A collector that keeps what it gets."""
-
-    def __init__(self) -> None:
-        self.spans = []
-        self.raw = b""
-
-    async def Export(self, request, context):  # noqa: N802
-        self.raw += request.SerializeToString()
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                self.spans += scope.spans
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-    def named(self, name: str):
-        (span,) = [span for span in self.spans if span.name == name]
-        return span
-
-
 @pytest.fixture
 async def receiver():
-    receiver, server = Receiver(), grpc.aio.server()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(receiver, server)
-    receiver.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield receiver
-    await server.stop(0)
+    async with receiving() as receiver:
+        yield receiver
 
 
 def request(text: str = "one two three", **fields) -> chat_service_pb2.StreamChatRequest:

@@ -17,6 +17,7 @@ from palaver_server.core.model import LoadPhase
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.rpc.listener import ListenError
 from palaver_server.settings import DEFAULT_METRICS_LISTEN, Settings, SettingsError
+from palaver_server.telemetry.access_log import AccessLog
 from palaver_server.telemetry.audit.log import AuditLog
 from palaver_server.telemetry.call_record import CallObserver
 from palaver_server.telemetry.metrics.calls import CallMetrics
@@ -74,6 +75,7 @@ class Telemetry:
 
             self._tracer = CallTracer(settings.otlp_endpoint, settings.trace_sample_ratio, __version__)
             self.observers.insert(0, self._tracer)  # first: it gives the others the trace's id
+        self.observers.append(AccessLog(has_user_ids=settings.log_user_ids))
 
     @property
     def keeps_answers(self) -> bool:

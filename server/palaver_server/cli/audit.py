@@ -10,7 +10,7 @@ import click
 
 from palaver_server.cli.errors import WrongUseError
 from palaver_server.settings import SettingsError, load_settings
-from palaver_server.telemetry.audit.chain import AuditError, files_of, load_keys
+from palaver_server.telemetry.audit.chain import AuditError, Keys, files_of, load_keys
 from palaver_server.telemetry.audit.verify import records
 from palaver_server.telemetry.audit.verify import verify as verify_log
 
@@ -34,10 +34,7 @@ def verify(folder: Path | None) -> None:
     A last line that was cut off by a killed server is told, and is no tampering.
     """
     place = _folder(folder)
-    try:
-        verdict = verify_log(place, load_keys(place, may_create=False))
-    except AuditError as error:
-        raise click.ClickException(str(error)) from error
+    verdict = verify_log(place, _keys(place))
     for sentence in (*verdict.findings, *verdict.gaps, *([verdict.torn] if verdict.torn else [])):
         click.echo(sentence)
     if not verdict.is_whole:
@@ -53,19 +50,30 @@ def verify(folder: Path | None) -> None:
 @click.option("--request-id", help="The call with this id.")
 @click.option("--code", help="Calls that ended with this gRPC code, such as OK.")
 @click.option("--reason", help="Calls that failed for this reason, such as RATE_LIMITED.")
+@click.option("--user", help="Calls for this user_id, as the caller gave it; needs the log's key.")
 @click.option("--since", type=click.DateTime(), help="Calls that began at or after this local time.")
 @click.option("--last", type=click.IntRange(min=1), help="The newest so many alone.")
-def query(folder: Path | None, since: object, last: int | None, **wanted: str | None) -> None:
+def query(folder: Path | None, user: str | None, since: object, last: int | None, **wanted: str | None) -> None:
     """Print records, a JSON object a line, oldest first. They are not verified."""
     begins = time.mktime(since.timetuple()) if hasattr(since, "timetuple") else 0.0
     asked = {name: value for name, value in wanted.items() if value is not None}
+    place = _folder(folder)
+    if user is not None:
+        asked["user_hash"] = _keys(place).hide(user.encode())
     found = [
         record
-        for record in records(_folder(folder))
+        for record in records(place)
         if record.get("time", 0.0) >= begins and all(record.get(name) == value for name, value in asked.items())
     ]
     for record in found[-last:] if last else found:
         click.echo(json.dumps(record))
+
+
+def _keys(folder: Path) -> Keys:
+    try:
+        return load_keys(folder, may_create=False)
+    except AuditError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _folder(given: Path | None) -> Path:

@@ -53,6 +53,7 @@ def render(configuration: EdgeConfiguration, descriptor_set: bytes, folder: Path
         "edge": configuration,
         "folder": str(configuration.folder),
         "names": _Names,
+        "rpcs": [f"/{service}/{name}" for service, names in configuration.routes.methods.items() for name in names],
         "lua": (Path(__file__).parent / "answers.lua").read_text(encoding="utf-8"),
         "allowed_headers": ALLOWED_HEADERS,
         "exposed_headers": EXPOSED_HEADERS,

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 @dataclass(slots=True)
 class Call:
-    """One RPC, from its metadata to its access-log line."""
+    """One RPC, from its metadata to its record."""
 
     method: str
     """The full method name, ``/palaver.v1.ChatService/Chat``."""
@@ -61,8 +62,10 @@ class Call:
     """Their tokens."""
     pieces: list[Delta] | None = None
     """The answer so far, where somebody keeps answers; else None."""
-    notes: dict[str, object] = field(default_factory=dict)
-    """Figures for the access log, such as token counts. Never a prompt, an answer or a key."""
+    user_id: str = ""
+    """The caller's own name for whom it asks; empty where it gives none."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own names for where a request comes from."""
 
 
 current_call: ContextVar[Call] = ContextVar("palaver_call")
@@ -84,10 +87,8 @@ def deadline_of(context: Context) -> float | None:
 
 def note_origin(call: Call, chat: chat_service_pb2.ChatRequest) -> None:
     """Note the caller's own names for where a request comes from."""
-    if chat.user_id:
-        call.notes["user_id"] = chat.user_id
-    if chat.labels:
-        call.notes["labels"] = dict(chat.labels)
+    call.user_id = chat.user_id
+    call.labels = chat.labels
 
 
 def note_generation(call: Call, generation: GenerationRequest, model: str) -> None:
@@ -97,12 +98,5 @@ def note_generation(call: Call, generation: GenerationRequest, model: str) -> No
 
 
 def note_finished(call: Call, finished: Finished) -> None:
-    """Note the figures of an answer, and those for the access log among them."""
+    """Note the figures of an answer."""
     call.finished = finished
-    call.notes.update(
-        prompt_tokens=finished.usage.prompt_token_count,
-        output_tokens=finished.usage.output_token_count,
-        reasoning_tokens=finished.usage.reasoning_token_count,
-        cached_tokens=finished.usage.cached_prompt_token_count,
-        finish_reason=",".join(end.finish_reason.value for end in finished.choices),
-    )

@@ -42,6 +42,8 @@ def record_of(
         began=time.time() - duration,
         duration_seconds=duration,
         metadata=metadata,
+        user_id=call.user_id,
+        labels=call.labels,
         answer=_answer(call),
         prompt=None if call.generation is None else partial(_prompt, call.generation.messages),
         said=None if call.generation is None or call.pieces is None else partial(_said, call.pieces),

@@ -1,4 +1,4 @@
-"""Around every call: its id, its client, its access-log line, and the one place where an exception becomes a status."""
+"""Around every call: its id, its client, its record, and the one place where an exception becomes a status."""
 
 from __future__ import annotations
 
@@ -19,16 +19,13 @@ from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
 from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.errors import BODY_KEY, TABLE, internal_error, trailing_metadata
 from palaver_server.rpc.openai.errors import body_metadata
-from palaver_server.telemetry.call_record import CallObserver, CallRecord
+from palaver_server.telemetry.call_record import CallObserver
 
-log = structlog.get_logger("palaver.access")
+log = structlog.get_logger("palaver.calls")
 
 # grpcio's published types describe the threaded API here; the asyncio one is the same by shape alone.
 Handler = Any
 Context = Any
-
-QUIET_SERVICES = ("/grpc.health.", "/grpc.reflection.")
-"""Probes come every few seconds: their lines are written at debug level."""
 
 DEADLINE_SLACK_SECONDS = 0.1
 """A deadline travels as a duration, so the caller's clock ends first: its reset is here before our own time is up."""
@@ -44,7 +41,7 @@ class _Around:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each method's handler once; a call then costs one context variable and one log line, a message nothing.
+    """Wraps each method's handler once; a call then costs one context variable and one record, a message nothing.
 
     Args:
         entrance: checks keys and limits; None for a listener that asks nobody for a key.
@@ -169,7 +166,6 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
         record = record_of(call, code, reason, metadata)
         for observer in around.observers:
             observer.call_ended(record)
-        _write_access_line(call, record)
         structlog.contextvars.clear_contextvars()
         current_call.reset(token)
 
@@ -202,23 +198,3 @@ def _ended_by_caller(context: Context) -> tuple[grpc.StatusCode, Reason]:
     if remaining is not None and remaining <= DEADLINE_SLACK_SECONDS:
         return grpc.StatusCode.DEADLINE_EXCEEDED, Reason.DEADLINE_EXCEEDED
     return grpc.StatusCode.CANCELLED, Reason.CANCELLED
-
-
-def _write_access_line(call: Call, record: CallRecord) -> None:
-    write = log.debug if call.method.startswith(QUIET_SERVICES) else log.info
-    write(
-        "call",
-        method=call.method,
-        code=record.code,
-        client=record.client,
-        peer=call.peer,
-        duration_ms=_ms(record.duration_seconds),
-        **({"reason": record.reason} if record.reason else {}),
-        **({"first_delta_ms": _ms(call.first_delta - call.began)} if call.first_delta else {}),
-        **({"trace_id": record.trace_id} if record.trace_id else {}),
-        **call.notes,
-    )
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 3)

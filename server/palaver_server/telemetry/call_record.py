@@ -77,6 +77,10 @@ class CallRecord:
     duration_seconds: float
     metadata: Mapping[str, str | bytes]
     """What the caller sent along; for the trace context alone. Holds keys."""
+    user_id: str = ""
+    """The caller's own name for whom it asks: not for logs unless the operator wants it there."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own names for where the call comes from; likewise."""
     answer: AnswerRecord | None = None
     prompt: Callable[[], bytes] | None = None
     """Gives the conversation: a JSON array of ``[role, text]``. For keyed hashes alone."""

@@ -176,10 +176,12 @@ def _add_event(span: Span, record: CallRecord, name: str, seconds: float | None)
 
 
 def _texts(metadata: Mapping[str, str | bytes]) -> dict[str, str]:
-    """Of a caller's metadata, the trace context alone."""
-    return {
-        key: value for key in ("traceparent", "tracestate") if isinstance(value := metadata.get(key), str) and value
-    }
+    """Of a caller's metadata, the trace and the span that called.
+
+    Not its ``tracestate``: that is 512 characters of the caller's choice, for those who call on, and we call nobody.
+    """
+    value = metadata.get("traceparent")
+    return {"traceparent": value} if isinstance(value, str) else {}
 
 
 def _nanoseconds(seconds: float) -> int:

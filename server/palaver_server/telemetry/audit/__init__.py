@@ -1,7 +1,7 @@
 """The audit log: who asked what kind of thing when, with what outcome, so that nobody can change it unseen.
 
 A folder of files ``audit-00000001.jsonl``, a record a line, each with the keyed hash (HMAC-SHA-256) of itself and of
-the record before it. Prompts and answers stand in it as keyed hashes alone: who has a text and the key can tell whether
-it was this one, nobody can tell a text from the hash. The key is a file beside it, readable by its owner alone: the log
-convinces nobody of the honesty of those who can read it.
+the record before it. Prompts, answers and the callers' names for their users stand in it as keyed hashes alone: who has
+a text and the key can tell whether it was this one, nobody can tell a text from the hash. The key is a file beside it,
+readable by its owner alone: the log convinces nobody of the honesty of those who can read it.
 """

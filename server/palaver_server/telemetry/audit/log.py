@@ -85,6 +85,8 @@ class AuditLog:
                 "reasoning_tokens": answer.reasoning_tokens,
                 "finish_reasons": list(answer.finish_reasons),
             }
+        if record.user_id:
+            fields["user_hash"] = self._keys.hide(record.user_id.encode())
         if record.prompt is not None:
             fields["prompt_hash"] = self._keys.hide(record.prompt())
         if record.said is not None:
