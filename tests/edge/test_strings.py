@@ -87,7 +87,9 @@ async def test_names_of_users_are_written_where_the_operator_asks_for_them(start
         fields = {"user_id": CANARY, "labels": {"team": "blue"}}
         answer = await client.post("/palaver/v1/chat", json={**body, **fields}, headers={"x-request-id": "mine"})
         assert answer.status_code == 200
-    line = pair.event("call")
+    line = pair.wait_for(
+        lambda: next((line for line in pair.events("call") if line["request_id"] == "mine"), None), "no access line"
+    )
     assert (line["user_id"], line["labels"]) == (CANARY, {"team": "blue"})
 
 

@@ -69,6 +69,15 @@ async def test_each_call_is_one_record_without_a_word_of_it(serve, tmp_path):
     assert records["id-1"]["output_tokens"] == 1
     assert records["id-1"]["client"] == "local"
     assert records["id-3"]["reason"] == "MODEL_NOT_FOUND"
+    found = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "palaver_server", "audit", "query", "--dir", str(tmp_path), "--user", CANARY],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert [json.loads(line)["request_id"] for line in found.stdout.splitlines()] == ["id-1"]
     # The same words in the same order have the same hash, and the key decides which.
     assert records["id-1"]["prompt_hash"] == records["id-2"]["prompt_hash"]
     assert records["id-1"]["answer_hash"] == records["id-2"]["answer_hash"]
