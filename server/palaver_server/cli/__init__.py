@@ -24,6 +24,7 @@ SECTIONS = {
         "chat": "Ask one question, or hold a conversation.",
         "count": "Count the tokens of a prompt.",
         "health": "Tell whether the server answers, for scripts and probes.",
+        "top": "Watch a server: load, tokens, latency, failures, clients, engine.",
     },
     "Shell": {
         "completion": "Print a script that completes commands by the Tab key.",
