@@ -8,6 +8,22 @@ from palaver_server.core.options import GenerationOptions
 
 
 @dataclass(frozen=True, slots=True)
+class FormLimits:
+    """What one schema, regular expression, grammar or structural tag may take."""
+
+    max_bytes: int = 131_072
+    """Of its text."""
+    compile_seconds: float = 5.0
+    """Processor time."""
+    compile_mib: int = 1024
+    """Memory while it is compiled."""
+    compiled_mib: int = 64
+    """Memory that the engine would keep for it; vLLM's cache of them holds 512."""
+    step_seconds: float = 0.1
+    """Processor time for one token. All requests of an engine make their steps together."""
+
+
+@dataclass(frozen=True, slots=True)
 class EnginePolicy:
     """The server's settings about answers."""
 
@@ -17,3 +33,5 @@ class EnginePolicy:
     """Whether all clients share one prefix cache."""
     max_coalescing_seconds: float = 0.0
     """How long a token of a stream may be held back under load; 0 for not at all."""
+    form_limits: FormLimits = field(default_factory=FormLimits)
+    """What the form of an answer may cost."""

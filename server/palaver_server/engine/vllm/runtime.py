@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from vllm.envs import disable_envs_cache, enable_envs_cache
 from vllm.model_executor.models import registry
@@ -23,6 +24,10 @@ from palaver_server.engine.vllm.answer.parsers import Parsers, choose_parsers
 from palaver_server.engine.vllm.answer.pulse import Pulse
 from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
 from palaver_server.engine.vllm.arguments import parse
+from palaver_server.engine.vllm.grammar.gate import Gate
+from palaver_server.engine.vllm.grammar.process import CompilerProcess
+from palaver_server.engine.vllm.grammar.vocabulary import vocabulary
+from palaver_server.engine.vllm.grammar.wanted import Forms
 from palaver_server.engine.vllm.processes.children import Target, enter_engine_core
 from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
 from palaver_server.engine.vllm.prompt.params import Sampling
@@ -43,6 +48,7 @@ class Runtime:
     generations: Generations
     description: ModelDescription
     pulse: Pulse
+    gate: Gate
 
     async def end(self, seconds: float) -> None:
         """End vLLM and its processes. Who still waits for an answer is told that the engine is gone.
@@ -55,6 +61,7 @@ class Runtime:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         self.give_up()
+        await self.gate.close()
         disable_envs_cache()
         await asyncio.to_thread(self.llm.shutdown, timeout=seconds)
         # vLLM's finalizer calls it once more: at the interpreter's end, when the modules that it needs are gone.
@@ -135,12 +142,23 @@ def build(
         reads_thoughts=parsers.reads_thoughts,
     )
     salt = CacheSalt(is_shared=policy.shares_prefix_cache)
+    # vLLM would compile every form on the event loop when a request is added. The gate has it done before, elsewhere.
+    llm.input_processor.structured_outputs_config = None
+    gate = Gate(
+        CompilerProcess(
+            partial(vocabulary, config, tokenizer),
+            policy.form_limits,
+            any_whitespace=not config.structured_outputs_config.disable_any_whitespace,
+        ),
+        policy.form_limits,
+    )
     # vLLM reads a switch from the environment at every token. Its own processes do this at the same point.
     enable_envs_cache()
     return Runtime(
         llm,
-        Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer), salt),
+        Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer), salt, Forms(parsers, gate)),
         Generations(llm, pulse),
         description,
         pulse,
+        gate,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,8 +71,11 @@ class Parsers:
         """Whether thoughts are told from speech."""
         self.breaks_lines_in_calls = names.tools == "glm45"
         """Whether calls have the layout of GLM-4.5 rather than that of GLM-4.7."""
-        self.can_demand_calls = self._is_glm
-        """Whether the model can be made to call a tool, or one tool, by the names of tools alone."""
+        tools = self._class.tool_parser_cls if self._class is not None else None
+        self.can_hold_calls = tools is not None and tools.structural_tag_model is not None
+        """Whether calls have a grammar, so that a model can be held to the schemas of tools while it may speak too."""
+        self.can_demand_calls = self.can_hold_calls or (tools is not None and tools.supports_required_and_named)
+        """Whether the model can be made to call a tool, or one tool."""
         self.has_soft_switch = self._is_glm
         """Whether ``/nothink`` at the end of a user's message switches thinking off."""
 
@@ -85,6 +89,18 @@ class Parsers:
         if self._is_glm:
             return glm_parser.GlmParser(self._tokenizer, chat.tools, prompt_token_ids)
         return self._composed(chat, template_arguments)
+
+    def required_calls(self, chat: VllmChatRequest) -> dict[str, Any] | None:
+        """The format, for a structural tag, of an answer that calls tools; None where calls have no grammar."""
+        if not self.can_hold_calls:
+            return None
+        asking = chat.model_copy(update={"tool_choice": "required", "structured_outputs": None})
+        outputs = self._composed(asking, {}).adjust_request(asking).structured_outputs
+        if outputs is None or outputs.structural_tag is None:
+            return None
+        tag: dict[str, Any] = json.loads(outputs.structural_tag)
+        found: dict[str, Any] = tag["format"]
+        return found
 
     def hints(
         self, chat: VllmChatRequest, prompt_token_ids: Sequence[int], template_arguments: dict[str, Any]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vllm.outputs import CompletionOutput
-from vllm.sampling_params import StructuredOutputsParams
 
 from palaver_server.core.errors import PalaverError, Reason, invalid_field
 from palaver_server.core.events import Started
@@ -15,12 +14,12 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
-from palaver_server.engine.vllm.answer import glm_calls
 from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
 from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
 from palaver_server.engine.vllm.answer.parsers import Parsers
 from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
 from palaver_server.engine.vllm.answer.tool_judge import ToolJudge, check_tools
+from palaver_server.engine.vllm.grammar.wanted import Forms, refuse_strictness
 from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
 from palaver_server.engine.vllm.prompt.params import Sampling
 from palaver_server.engine.vllm.prompt.rendering import Rendered, Rendering
@@ -38,6 +37,7 @@ class Preparation:
     thinking: Thinking
     logprobs: TokenLogprobs
     salt: CacheSalt
+    forms: Forms
 
     async def count_tokens(self, request: GenerationRequest) -> int:
         """See ``core.engine.Engine.count_tokens``."""
@@ -49,9 +49,9 @@ class Preparation:
         began = asyncio.get_running_loop().time()
         options, arguments = self.sampling.effective(request), self.thinking.template_arguments(request)
         rendered = await self._render(request, options, arguments)
-        if self.parsers.breaks_lines_in_calls and (tag := glm_calls.structural_tag(request)) is not None:
-            rendered.chat.structured_outputs = StructuredOutputsParams(structural_tag=tag)
+        form = await self.forms.params(request, rendered.chat)
         params = self.sampling.params(request, rendered, options)
+        params.structured_outputs = form
         wanted, limit = request.response_options, options.time_limit_seconds
         reading = self._reading(request, rendered)
 
@@ -71,9 +71,7 @@ class Preparation:
             options=options,
             engine_input=rendered.engine_input,
             params=params,
-            hints=self.parsers.hints(rendered.chat, rendered.prompt_token_ids, arguments)
-            if params.structured_outputs is not None
-            else {},
+            hints=self.parsers.hints(rendered.chat, rendered.prompt_token_ids, arguments) if form is not None else {},
             started=Started(
                 prompt_token_count=rendered.prompt_token_count,
                 max_output_tokens=params.max_tokens or 0,
@@ -121,11 +119,8 @@ class Preparation:
             raise invalid_field(
                 f"{prefix}tool_choice", "this model cannot be made to call; offer the tools and leave it the choice"
             )
-        for place, tool in enumerate(request.tools):
-            if tool.is_strict:
-                raise _not_built(f"{prefix}tools[{place}].strict")
-        if request.response_format is not None:
-            raise _not_built(f"{prefix}response_format")
+        if (refusal := refuse_strictness(request.tools, self.parsers, request)) is not None:
+            raise refusal
         if request.context_policy != type(request.context_policy)():
             raise _not_built(f"{prefix}context_policy")
         tells_logprobs = options.top_logprobs is not None or bool(options.logprob_token_ids)
