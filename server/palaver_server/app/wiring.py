@@ -10,7 +10,7 @@ from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.options import GenerationOptions
-from palaver_server.engine.policy import EnginePolicy
+from palaver_server.engine.policy import EnginePolicy, FormLimits
 from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted.engine import ScriptedEngine
 from palaver_server.engine.vllm.engine import VllmEngine
@@ -51,6 +51,11 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
                 repetition_penalty=settings.default_repetition_penalty,
             ),
             shares_prefix_cache=settings.share_prefix_cache,
+            form_limits=FormLimits(
+                max_bytes=settings.max_form_bytes,
+                compile_seconds=settings.form_compile_time,
+                compile_mib=settings.form_compile_memory,
+            ),
         ),
     )
 

@@ -17,6 +17,7 @@ from pydantic_settings import (
 from palaver_server.settings.admission import AdmissionSettings
 from palaver_server.settings.defaults import DefaultSettings
 from palaver_server.settings.edge import EdgeSettings
+from palaver_server.settings.forms import FormSettings
 from palaver_server.settings.identity import IdentitySettings
 from palaver_server.settings.lifecycle import LifecycleSettings
 from palaver_server.settings.listening import ListenSettings
@@ -41,6 +42,7 @@ class Settings(
     ModelSettings,
     AdmissionSettings,
     StreamSettings,
+    FormSettings,
     LifecycleSettings,
     DefaultSettings,
     EdgeSettings,

@@ -52,6 +52,10 @@ RENDERING_FLAGS = (
 """What ``vllm serve`` counts among its server's arguments and what decides how a conversation is rendered and read."""
 
 
+FORM_BACKENDS = ("auto", "xgrammar")
+"""vLLM's ``auto`` means xgrammar here, see ``grammar/``."""
+
+
 class EngineArgumentError(EngineStartError):
     """An engine argument is wrong: wrong use rather than a failure."""
 
@@ -96,6 +100,11 @@ def parse(model: str, model_id: str, flags: Sequence[str]) -> VllmArguments:
         engine = AsyncEngineArgs.from_cli_args(values)
     except (ValueError, TypeError, IndexError) as error:  # IndexError: a dotted flag without its value
         raise EngineArgumentError(f"vLLM does not take these engine arguments: {_sentence(error)}") from error
+    if (backend := engine.structured_outputs_config.backend) not in FORM_BACKENDS:
+        raise EngineArgumentError(
+            f"vLLM's structured output backend {backend!r} is not supported: palaver has every schema compiled by "
+            "xgrammar before the engine sees it. Leave it out."
+        )
     return VllmArguments(engine, **{name: getattr(values, name) for name in RENDERING_FLAGS})
 
 

@@ -143,7 +143,7 @@ def build(
     )
     salt = CacheSalt(is_shared=policy.shares_prefix_cache)
     # vLLM would compile every form on the event loop when a request is added. The gate has it done before, elsewhere.
-    llm.input_processor.structured_outputs_config = None
+    llm.input_processor.structured_outputs_config = None  # type: ignore[assignment]  # vLLM asks for None
     gate = Gate(
         CompilerProcess(
             partial(vocabulary, config, tokenizer),

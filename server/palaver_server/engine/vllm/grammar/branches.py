@@ -18,6 +18,13 @@ def are_disjoint(branches: list[Any], root: dict[str, Any]) -> bool:
     return all(_differ(one, other, root) for one, other in itertools.combinations(resolved, 2))
 
 
+def has_only_types(schema: dict[str, Any], combiner: str, root: dict[str, Any]) -> bool:
+    """Whether what a combiner leads to has no type but those that stand beside the combiner."""
+    branches = [schema] if combiner == "$ref" else schema[combiner]
+    resolved = [_resolved(branch, root) for branch in branches]
+    return all(isinstance(one, dict) and _types(one) and _types(one) <= _types(schema) for one in resolved)
+
+
 def _differ(one: Any, other: Any, root: dict[str, Any]) -> bool:
     if not isinstance(one, dict) or not isinstance(other, dict):
         return False

@@ -29,7 +29,8 @@ from typing import Any, NoReturn
 import xgrammar as xgr
 
 from palaver_server.engine.vllm.grammar.form import Form, Kind
-from palaver_server.engine.vllm.grammar.walk import slow_step
+from palaver_server.engine.vllm.grammar.schema import form_problem
+from palaver_server.engine.vllm.grammar.walk import walk_problem
 
 LENGTH = struct.Struct(">I")
 WALL_FACTOR = 4.0
@@ -113,8 +114,8 @@ class Compiler:
                 "bounds of repetitions and lengths"
             )
         return (
-            f"takes more than {self._memory_bytes >> 20} MiB of memory to compile; make it smaller: fewer alternatives, "
-            "shorter bounds of repetitions and lengths, less nesting"
+            f"takes more than {self._memory_bytes >> 20} MiB of memory to compile; make it smaller: fewer "
+            "alternatives, shorter bounds of repetitions and lengths, less nesting"
         )
 
     def _work(self, form: Form, writing: int) -> NoReturn:
@@ -134,9 +135,6 @@ class Compiler:
             os._exit(status)
 
     def _try(self, form: Form) -> str:
-        # Checked here, as it is the caller's text that is looked through.
-        from palaver_server.engine.vllm.grammar.schema import form_problem  # noqa: PLC0415
-
         if problem := form_problem(form):
             return problem
         try:
@@ -152,12 +150,7 @@ class Compiler:
                 f"has {compiled.memory_size_bytes >> 20} MiB when it is compiled, and may have "
                 f"{self._compiled_bytes >> 20}; make it smaller"
             )
-        if (seconds := slow_step(compiled, self._step_seconds)) is not None:
-            return (
-                f"takes {seconds:.2f} seconds for a single token, which would hold up every other answer; make it less "
-                "ambiguous"
-            )
-        return ""
+        return walk_problem(compiled, self._step_seconds)
 
 
 def compile_form(form: Form, vocabulary: xgr.TokenizerInfo, *, any_whitespace: bool = True) -> xgr.CompiledGrammar:

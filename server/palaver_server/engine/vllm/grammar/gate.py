@@ -74,7 +74,7 @@ class Gate:
             if len(self._pending) >= MAX_WAITING or self._waiting_of[client_id] >= MAX_WAITING_OF_ONE_CLIENT:
                 raise PalaverError(
                     Reason.SERVER_OVERLOADED,
-                    "Too many new schemas, expressions and grammars wait to be compiled. Try again after the time given.",
+                    "Too many new schemas and grammars wait to be compiled. Try again after the time given.",
                     retry_after_seconds=self._limits.compile_seconds,
                 )
             task = asyncio.create_task(self._compile(digest, form, client_id), name="compile a form")

@@ -1,4 +1,4 @@
-"""The compiling process (``compiler.py``) as its owner sees it: started when it is needed, and again when it is gone."""
+"""The compiling process (``compiler.py``) for its owner: started when it is needed, and again when it is gone."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ class CompilerProcess:
         if running is None:
             raise CompilerGoneError
         job = next(self._jobs)
-        running.waiting[job] = future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        running.waiting[job] = future
         try:
             running.writer.write(_frame({"job": job, "kind": form.kind, "text": form.text}))
             await running.writer.drain()

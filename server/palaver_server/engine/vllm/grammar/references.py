@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class Unresolvable(LookupError):
+class UnresolvableError(LookupError):
     """A reference leads nowhere in its schema."""
 
 
@@ -14,17 +14,17 @@ def resolve(reference: str, root: dict[str, Any]) -> Any:
     """Follow a reference of the form ``#`` or ``#/a/b`` (RFC 6901).
 
     Raises:
-        Unresolvable: there is nothing.
+        UnresolvableError: there is nothing.
     """
     if reference not in ("", "#") and not reference.startswith("#/"):
-        raise Unresolvable(reference)
+        raise UnresolvableError(reference)
     found: Any = root
     for part in reference.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
         try:
             found = found[int(name)] if isinstance(found, list) else found[name]
         except (KeyError, IndexError, ValueError, TypeError):
-            raise Unresolvable(reference) from None
+            raise UnresolvableError(reference) from None
     return found
 
 
@@ -36,7 +36,7 @@ def reference_problem(root: dict[str, Any], place: str) -> str:
             continue
         try:
             target = resolve(schema["$ref"], root)
-        except Unresolvable:
+        except UnresolvableError:
             return f"{where}.$ref: leads to nothing in this schema; only references such as #/$defs/NAME are followed"
         if not isinstance(target, dict | bool):
             return f"{where}.$ref: leads to what is no schema"
@@ -68,16 +68,20 @@ def _needs(schema: dict[str, Any], root: dict[str, Any], ended: set[int]) -> Ite
             yield any(ends(branch) for branch in schema[keyword])
     for branch in schema.get("allOf", ()):
         yield ends(branch)
-    types = schema.get("type")
-    if types == "object":
+    for child in _parts(schema):
+        yield ends(child)
+
+
+def _parts(schema: dict[str, Any]) -> Iterator[object]:
+    """The schemas of what an object or a list cannot be without."""
+    if schema.get("type") == "object":
         properties = schema.get("properties", {})
-        for name in schema.get("required", ()):
-            yield ends(properties.get(name))
-    if types == "array":
-        for child in schema.get("prefixItems", ())[: schema.get("minItems", 0)]:
-            yield ends(child)
-        if schema.get("minItems", 0) > len(schema.get("prefixItems", ())):
-            yield ends(schema.get("items"))
+        yield from (properties.get(name) for name in schema.get("required", ()))
+    if schema.get("type") == "array":
+        first, fewest = schema.get("prefixItems", ()), schema.get("minItems", 0)
+        yield from first[:fewest]
+        if fewest > len(first):
+            yield schema.get("items")
 
 
 def _all_schemas(root: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:

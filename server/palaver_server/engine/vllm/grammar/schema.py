@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
-from palaver_server.engine.vllm.grammar.branches import are_disjoint
+from palaver_server.engine.vllm.grammar.branches import are_disjoint, has_only_types
 from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.references import reference_problem
 
@@ -21,8 +21,8 @@ MAX_DEPTH = 64
 """Levels of nesting; as many as vLLM takes."""
 
 ANNOTATIONS = frozenset(
-    "$schema $id $comment title description default example examples deprecated readOnly writeOnly discriminator "
-    "contentEncoding contentMediaType".split()
+    {"$schema", "$id", "$comment", "title", "description", "default", "example", "examples", "deprecated"}
+    | {"readOnly", "writeOnly", "discriminator", "contentEncoding", "contentMediaType"}
 )
 DEFINITIONS = frozenset({"$defs", "definitions"})
 COMBINERS = ("$ref", "anyOf", "oneOf", "allOf")
@@ -37,8 +37,8 @@ BY_TYPE = {
     ),
 }
 FORMATS = frozenset(
-    "date date-time duration email hostname ipv4 ipv6 json-pointer relative-json-pointer time uri uri-reference "
-    "uri-template uuid".split()
+    {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer", "relative-json-pointer"}
+    | {"time", "uri", "uri-reference", "uri-template", "uuid"}
 )
 _TYPE_OF = {keyword: kind for kind, keywords in BY_TYPE.items() for keyword in keywords}
 _VALUES = frozenset({"type", "const", "enum"})
@@ -110,6 +110,8 @@ def _faults(schema: object, place: str, root: dict[str, Any]) -> Found:
     present = [combiner for combiner in COMBINERS if combiner in schema]
     if present:
         beside = [word for word in schema if word != present[0] and not _says_nothing(word)]
+        if beside == ["type"] and has_only_types(schema, present[0], root):
+            beside = []
         if beside:
             yield f"{place}.{beside[0]}", f"is not enforced beside {present[0]}; put it into what that leads to"
         yield from _branch_faults(schema, place, root)
@@ -194,7 +196,7 @@ def _says_nothing(keyword: str) -> bool:
     return keyword in ANNOTATIONS or keyword in DEFINITIONS or keyword.startswith("x-")
 
 
-def _children(schema: dict[str, Any], place: str) -> Found:  # type: ignore[type-arg]
+def _children(schema: dict[str, Any], place: str) -> Iterator[tuple[str, object]]:
     for keyword in ("$defs", "definitions", "properties", "patternProperties"):
         for name, child in schema.get(keyword, {}).items():
             yield f"{place}.{keyword}.{name}", child

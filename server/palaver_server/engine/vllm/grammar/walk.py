@@ -13,8 +13,13 @@ STEPS = 48
 SEED = 20
 
 
-def slow_step(compiled: xgr.CompiledGrammar, limit_seconds: float) -> float | None:
-    """Write random tokens that fit, and give the time of the first step beyond the limit; None where there is none."""
+def walk_problem(compiled: xgr.CompiledGrammar, limit_seconds: float) -> str:
+    """Write random tokens that fit, and tell what would make a model stop, or others wait; empty where all is well.
+
+    Args:
+        compiled: the form.
+        limit_seconds: processor time that one token may take.
+    """
     matcher = xgr.GrammarMatcher(compiled)
     allowed = AllowedTokens(compiled.tokenizer_info.vocab_size)
     draw = random.Random(SEED)  # noqa: S311  # nothing secret
@@ -22,14 +27,17 @@ def slow_step(compiled: xgr.CompiledGrammar, limit_seconds: float) -> float | No
         began = time.process_time()
         token_ids = allowed.now(matcher)
         if not len(token_ids):
-            return None
+            return "comes to where nothing can follow, so no answer could ever be complete"
         matcher.accept_token(int(token_ids[draw.randrange(len(token_ids))]))
         taken = time.process_time() - began
         if taken > limit_seconds:
-            return taken
+            return (
+                f"takes {taken:.2f} seconds for a single token, which would hold up every other answer; make it less "
+                "ambiguous"
+            )
         if matcher.is_terminated():
-            return None
-    return None
+            break
+    return ""
 
 
 class AllowedTokens:

@@ -41,8 +41,8 @@ class Forms:
         """
         response = asked_form(request.response_format) if request.response_format is not None else None
         # One after the other: the first fault that is found is told.
-        for asked in self._tool_schemas(request, chat):
-            await self._admit(request, asked)
+        for schema in self._tool_schemas(request, chat):
+            await self._admit(request, schema)
         if response is not None:
             await self._admit(request, response)
         asked = self._combined(request, chat, response)
@@ -77,8 +77,7 @@ class Forms:
     def _calls(self, request: GenerationRequest, chat: VllmChatRequest) -> Form | None:
         """The form of calls, and of free text where the model may leave them out."""
         if self._parsers.breaks_lines_in_calls:
-            tag = glm_calls.structural_tag(request, request.tool_choice or ToolChoiceMode.AUTO)
-            return tag_form(tag) if tag is not None else None
+            return tag_form(glm_calls.structural_tag(request, request.tool_choice or ToolChoiceMode.AUTO))
         outputs = chat.structured_outputs
         if outputs is None:
             return None
@@ -89,10 +88,11 @@ class Forms:
 
     def _calls_or(self, response: Form, request: GenerationRequest, chat: VllmChatRequest) -> Form:
         """The form of an answer that either calls or has the form that was asked for."""
-        if self._parsers.breaks_lines_in_calls:
-            calls = glm_calls.structural_tag(request, ToolChoiceMode.REQUIRED)
-        else:
-            calls = self._parsers.required_calls(chat)
+        calls = (
+            glm_calls.structural_tag(request, ToolChoiceMode.REQUIRED)
+            if self._parsers.breaks_lines_in_calls
+            else self._parsers.required_calls(chat)
+        )
         if calls is None:
             raise invalid_field(
                 f"{request.field_prefix}response_format",

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from vllm.config import ModelConfig
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
-from vllm.renderers import TokenizeParams
+from vllm.renderers import ChatParams, TokenizeParams
 from vllm.sampling_params import RepetitionDetectionParams
 
 from palaver_server.core.conversation import Message
 from palaver_server.core.errors import invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
+from palaver_server.core.response_format import JsonObjectFormat, JsonSchemaFormat, ResponseFormat
 from palaver_server.core.tools import NamedTool, Tool, ToolChoiceMode
 from palaver_server.engine.vllm.answer.tool_judge import parameters
 
 
 class VllmChatRequest(ChatCompletionRequest):
-    """vLLM's request without its limits on tokens.
+    """vLLM's request without its limits on tokens, and with a form of the answer that is only shown.
 
-    vLLM would stop counting one token beyond the context; who is refused wants to know by how much.
+    vLLM would stop counting one token beyond the context; who is refused wants to know by how much. And it would
+    compile the form while it adjusts the request to tools, on the event loop.
     """
+
+    shown_format: Any = None
+    """OpenAI's ``response_format`` for chat templates that show it."""
+
+    def build_chat_params(self, *args: Any, **kwargs: Any) -> ChatParams:
+        """Give the chat template what it is shown."""
+        return replace(super().build_chat_params(*args, **kwargs), response_format=self.shown_format)
 
     def build_tok_params(self, model_config: ModelConfig) -> TokenizeParams:
         """Tell the tokenizer to take everything."""
@@ -54,9 +64,30 @@ def vllm_chat_request(
         continue_final_message=request.continues_final_message,
         add_generation_prompt=not request.continues_final_message,
         chat_template_kwargs=template_arguments or None,
+        shown_format=_shown(request.response_format),
         **_tools(request),
         **_sampling(options),
     )
+
+
+def _shown(form: ResponseFormat | None) -> dict[str, Any] | None:
+    match form:
+        case JsonObjectFormat():
+            return {"type": "json_object"}
+        case JsonSchemaFormat():
+            schema: dict[str, Any] = {"name": form.name or "answer", "schema": _schema(form.json_schema)}
+            if form.description:
+                schema["description"] = form.description
+            return {"type": "json_schema", "json_schema": schema}
+        case _:
+            return None
+
+
+def _schema(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return {}  # refused before anything is generated
 
 
 def _tools(request: GenerationRequest) -> dict[str, Any]:
