@@ -144,11 +144,12 @@ def build(
     salt = CacheSalt(is_shared=policy.shares_prefix_cache)
     # vLLM would compile every form on the event loop when a request is added. The gate has it done before, elsewhere.
     llm.input_processor.structured_outputs_config = None  # type: ignore[assignment]  # vLLM asks for None
+    any_whitespace = not config.structured_outputs_config.disable_any_whitespace
     gate = Gate(
         CompilerProcess(
             partial(vocabulary, config, tokenizer),
             policy.form_limits,
-            any_whitespace=not config.structured_outputs_config.disable_any_whitespace,
+            any_whitespace=any_whitespace,
         ),
         policy.form_limits,
     )
@@ -156,7 +157,15 @@ def build(
     enable_envs_cache()
     return Runtime(
         llm,
-        Preparation(rendering, sampling, parsers, thinking, TokenLogprobs(tokenizer), salt, Forms(parsers, gate)),
+        Preparation(
+            rendering,
+            sampling,
+            parsers,
+            thinking,
+            TokenLogprobs(tokenizer),
+            salt,
+            Forms(parsers, gate, any_whitespace=any_whitespace),
+        ),
         Generations(llm, pulse),
         description,
         pulse,

@@ -39,7 +39,7 @@ class GlmParser(Glm47MoeParser):
         self._start, self._end = vocabulary.get(THINK_START), vocabulary.get(THINK_END)
         self._ends_thoughts = {self._end, vocabulary.get(TOOL_CALL_START)}
         self._special_ids = frozenset(tokenizer.all_special_ids)
-        self._begins_in_thoughts = self._opens_thoughts(prompt_token_ids)
+        self._begins_in_thoughts = opens_thoughts(tokenizer, prompt_token_ids)
         self.initialize_streaming(ParserState.REASONING if self._begins_in_thoughts else ParserState.CONTENT)
 
     def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
@@ -54,9 +54,12 @@ class GlmParser(Glm47MoeParser):
                 count += 1
         return count
 
-    def _opens_thoughts(self, prompt_token_ids: Sequence[int]) -> bool:
-        """Whether a prompt ends within thoughts: its last mark of them opens some."""
-        for token_id in reversed(prompt_token_ids):
-            if token_id in (self._start, self._end):
-                return token_id == self._start
-        return False
+
+def opens_thoughts(tokenizer: TokenizerLike, prompt_token_ids: Sequence[int]) -> bool:
+    """Whether a prompt ends within thoughts: its last mark of them opens some."""
+    vocabulary = tokenizer.get_vocab()
+    start, end = vocabulary.get(THINK_START), vocabulary.get(THINK_END)
+    for token_id in reversed(prompt_token_ids):
+        if token_id in (start, end):
+            return bool(token_id == start)
+    return False

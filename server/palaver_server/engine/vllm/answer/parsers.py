@@ -102,12 +102,23 @@ class Parsers:
         found: dict[str, Any] = tag["format"]
         return found
 
+    def may_open_thoughts(self, prompt_token_ids: Sequence[int], template_arguments: dict[str, Any]) -> bool:
+        """Whether the model decides by itself whether it thinks: the prompt neither begins thoughts nor rules them out.
+
+        Known of GLM alone; the others either always think or never do.
+        """
+        if not self._is_glm or template_arguments.get("enable_thinking") is False:
+            return False
+        return not glm_parser.opens_thoughts(self._tokenizer, prompt_token_ids)
+
     def hints(
         self, chat: VllmChatRequest, prompt_token_ids: Sequence[int], template_arguments: dict[str, Any]
     ) -> dict[str, Any]:
         """Give the arguments of ``AsyncLLM.generate`` about thoughts, which are not held to any form."""
         if not self.reads_thoughts:
             return {}
+        if self.may_open_thoughts(prompt_token_ids, template_arguments):
+            return {"reasoning_ended": True}  # the form begins with them, see ``grammar/thoughts.py``
         return {
             "reasoning_ended": self._composed(chat, template_arguments).is_reasoning_end(list(prompt_token_ids)),
             "reasoning_parser_kwargs": {"chat_template_kwargs": template_arguments},

@@ -118,7 +118,9 @@ class CompilerProcess:
                 env=os.environ | _ONE_THREAD,
                 pass_fds=[theirs.fileno()],
                 stdin=DEVNULL,
-                start_new_session=True,  # Ctrl-C at a terminal is for the server, which ends this when it is done
+                # Ctrl-C at a terminal is for the server, which ends this when it is done. Not a session of its own:
+                # Linux shares the processor among sessions, and one compiler would have as much of it as the engine.
+                process_group=0,
             )
         reader, writer = await asyncio.open_connection(sock=ours)
         running = _Running(process, reader, writer)

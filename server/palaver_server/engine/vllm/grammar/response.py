@@ -16,7 +16,7 @@ from palaver_server.core.response_format import (
     ResponseFormat,
     StructuralTagFormat,
 )
-from palaver_server.engine.vllm.grammar.form import ANY_JSON_OBJECT, Form, Kind
+from palaver_server.engine.vllm.grammar.form import ANY_JSON_OBJECT, MAX_WHITE_SPACE, Form, Kind
 
 
 class Asked(NamedTuple):
@@ -50,7 +50,8 @@ def tag_format(form: Form) -> dict[str, Any] | None:
     """A form as a part of a structural tag, which is well by itself; None where it cannot be one."""
     match form.kind:
         case Kind.JSON:
-            return {"type": "json_schema", "json_schema": json.loads(form.text)}
+            schema = json.loads(form.text)
+            return {"type": "json_schema", "json_schema": schema, "max_whitespace_cnt": MAX_WHITE_SPACE}
         case Kind.REGEX:
             return {"type": "regex", "pattern": form.text}
         case Kind.EBNF:

@@ -11,11 +11,12 @@ from vllm.sampling_params import StructuredOutputsParams
 from palaver_server.core.errors import PalaverError, invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.tools import NamedTool, Tool, ToolChoiceMode
-from palaver_server.engine.vllm.answer import glm_calls
 from palaver_server.engine.vllm.answer.parsers import Parsers
+from palaver_server.engine.vllm.grammar import glm_calls
 from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.gate import Gate
 from palaver_server.engine.vllm.grammar.response import Asked, asked_form, tag_form, tag_format
+from palaver_server.engine.vllm.grammar.thoughts import after_thoughts
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
 
 BACKEND = "xgrammar"
@@ -23,18 +24,28 @@ BACKEND = "xgrammar"
 
 
 class Forms:
-    """Finds the form of each answer for one model, and has it checked."""
+    """Finds the form of each answer for one model, and has it checked.
 
-    def __init__(self, parsers: Parsers, gate: Gate) -> None:
+    Args:
+        parsers: of the model's format.
+        gate: lets pass what can be afforded.
+        any_whitespace: whether the engine allows white space of any kind between the parts of JSON.
+    """
+
+    def __init__(self, parsers: Parsers, gate: Gate, *, any_whitespace: bool) -> None:
         self._parsers = parsers
         self._gate = gate
+        self._any_whitespace = any_whitespace
 
-    async def params(self, request: GenerationRequest, chat: VllmChatRequest) -> StructuredOutputsParams | None:
+    async def params(
+        self, request: GenerationRequest, chat: VllmChatRequest, *, may_think: bool = False
+    ) -> StructuredOutputsParams | None:
         """What vLLM is told; None where the answer is free.
 
         Args:
             request: what is asked.
             chat: the same in vLLM's words, adjusted to its tools by vLLM's parser.
+            may_think: whether the model may begin with thoughts, which the form then has to allow.
 
         Raises:
             PalaverError: the form is wrong or too costly, or cannot be had with these tools.
@@ -48,8 +59,10 @@ class Forms:
         asked = self._combined(request, chat, response)
         if asked is None:
             return None
+        if may_think:
+            asked = Asked(tag_form(after_thoughts(self._part(asked, request))), asked.field)
         await self._admit(request, asked)
-        return vllm_params(asked.form)
+        return self._vllm_params(asked.form)
 
     async def _admit(self, request: GenerationRequest, asked: Asked) -> None:
         await self._gate.admit(asked.form, f"{request.field_prefix}{asked.field}", request.client.id)
@@ -72,7 +85,7 @@ class Forms:
         if choice is not ToolChoiceMode.AUTO or response is None:
             calls = self._calls(request, chat)
             return Asked(calls, "tools") if calls is not None else None
-        return Asked(self._calls_or(response.form, request, chat), response.field)
+        return Asked(self._calls_or(response, request, chat), response.field)
 
     def _calls(self, request: GenerationRequest, chat: VllmChatRequest) -> Form | None:
         """The form of calls, and of free text where the model may leave them out."""
@@ -86,7 +99,7 @@ class Forms:
         schema = outputs.json if isinstance(outputs.json, str) else json.dumps(outputs.json)
         return Form(Kind.JSON, schema)
 
-    def _calls_or(self, response: Form, request: GenerationRequest, chat: VllmChatRequest) -> Form:
+    def _calls_or(self, response: Asked, request: GenerationRequest, chat: VllmChatRequest) -> Form:
         """The form of an answer that either calls or has the form that was asked for."""
         calls = (
             glm_calls.structural_tag(request, ToolChoiceMode.REQUIRED)
@@ -99,13 +112,28 @@ class Forms:
                 "cannot be had with tools that the model may call or not: the calls of this model have no grammar; "
                 "say by tool_choice which of the two is wanted",
             )
-        own = tag_format(response)
-        if own is None:
+        return tag_form(calls, self._part(response, request))
+
+    def _part(self, asked: Asked, request: GenerationRequest) -> dict[str, Any]:
+        """A form as part of a larger one."""
+        if (part := tag_format(asked.form)) is None:
             raise invalid_field(
-                f"{request.field_prefix}response_format",
-                "must be a grammar with rules of the form name ::= ... where tools are offered too",
+                f"{request.field_prefix}{asked.field}",
+                "must be in the present dialect (rules such as name ::= ..., a tag's format) where the model may think "
+                "or call tools before",
             )
-        return tag_form(calls, own)
+        return part
+
+    def _vllm_params(self, form: Form) -> StructuredOutputsParams:
+        """Say a form in vLLM's words; it has been compiled, so vLLM need not look at it."""
+        if form.kind is Kind.JSON and self._any_whitespace:
+            # The same, with the limit on white space that vLLM's own words for a schema lack.
+            form = tag_form(tag_format(form) or {})
+        kind = {Kind.JSON: "json", Kind.REGEX: "regex", Kind.TAG: "structural_tag"}.get(form.kind, "grammar")
+        said: dict[str, Any] = {kind: form.text}
+        params = StructuredOutputsParams(**said)
+        params._backend = BACKEND  # noqa: SLF001  # what vLLM's own check would set
+        return params
 
 
 def refuse_strictness(tools: Sequence[Tool], parsers: Parsers, request: GenerationRequest) -> PalaverError | None:
@@ -120,12 +148,3 @@ def refuse_strictness(tools: Sequence[Tool], parsers: Parsers, request: Generati
                 "cannot be true: the calls of this model have no grammar that they could be held to; leave it unset",
             )
     return None
-
-
-def vllm_params(form: Form) -> StructuredOutputsParams:
-    """Say a form in vLLM's words; it has been compiled, so vLLM need not look at it."""
-    kind = {Kind.JSON: "json", Kind.REGEX: "regex", Kind.TAG: "structural_tag"}.get(form.kind, "grammar")
-    said: dict[str, Any] = {kind: form.text}
-    params = StructuredOutputsParams(**said)
-    params._backend = BACKEND  # noqa: SLF001  # what vLLM's own check would set
-    return params

@@ -49,7 +49,9 @@ class Preparation:
         began = asyncio.get_running_loop().time()
         options, arguments = self.sampling.effective(request), self.thinking.template_arguments(request)
         rendered = await self._render(request, options, arguments)
-        form = await self.forms.params(request, rendered.chat)
+        form = await self.forms.params(
+            request, rendered.chat, may_think=self.parsers.may_open_thoughts(rendered.prompt_token_ids, arguments)
+        )
         params = self.sampling.params(request, rendered, options)
         params.structured_outputs = form
         wanted, limit = request.response_options, options.time_limit_seconds

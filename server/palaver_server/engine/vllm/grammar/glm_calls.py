@@ -13,6 +13,7 @@ from vllm.parser.glm47_moe import THINK_END, THINK_START, TOOL_CALL_END, TOOL_CA
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.tools import NamedTool, Tool, ToolChoice, ToolChoiceMode
 from palaver_server.engine.vllm.answer.tool_judge import parameters
+from palaver_server.engine.vllm.grammar.form import MAX_WHITE_SPACE
 
 _MARKS = [THINK_START, THINK_END, TOOL_CALL_START, TOOL_CALL_END]
 
@@ -56,4 +57,5 @@ def _tag(tool: Tool) -> dict[str, Any]:
     content: dict[str, Any] = {"type": "any_text", "excludes": _MARKS}
     if tool.is_strict:
         content = {"type": "json_schema", "style": "glm_xml", "json_schema": parameters(tool)}
+        content["max_whitespace_cnt"] = MAX_WHITE_SPACE
     return {"type": "tag", "begin": f"{TOOL_CALL_START}{tool.name}\n", "content": content, "end": TOOL_CALL_END}
