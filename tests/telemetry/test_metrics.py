@@ -9,9 +9,9 @@ import uuid
 import grpc
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from palaver.v1 import chat_service_pb2, content_part_pb2, generation_options_pb2, message_pb2, role_pb2
+from tests.scrape import Scraped, parse, scrape_text
 
 
 def chat_request(text: str, **fields) -> chat_service_pb2.ChatRequest:
@@ -21,25 +21,12 @@ def chat_request(text: str, **fields) -> chat_service_pb2.ChatRequest:
     )
 
 
-class Scraped(dict):
-    """Values of samples by name and labels."""
-
-    def of(self, name: str, **labels: str) -> float:
-        return sum(value for (n, found), value in self.items() if n == name and labels.items() <= dict(found).items())
-
-
 async def scrape(serving, accept: str = "text/plain") -> str:
-    def get() -> str:
-        request = urllib.request.Request(f"http://{serving.app.metrics_address}/metrics", headers={"Accept": accept})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.read().decode()
-
-    return await asyncio.to_thread(get)
+    return await asyncio.to_thread(scrape_text, serving.app.metrics_address, accept)
 
 
 async def figures(serving) -> Scraped:
-    families = text_string_to_metric_families(await scrape(serving))
-    return Scraped({(s.name, tuple(sorted(s.labels.items()))): s.value for f in families for s in f.samples})
+    return parse(await scrape(serving))
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import grpc
 import pytest
 
 from palaver.v1 import chat_service_pb2, content_part_pb2, message_pb2, role_pb2
+from tests.scrape import scrape_text
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 RULES = json.loads("\n".join((FOLDER / "palaver.rules.yaml").read_text().splitlines()[1:]))
@@ -32,14 +32,6 @@ def queries() -> list[str]:
     return panels + [rule["expr"] for rule in rules()]
 
 
-async def exposed(serving) -> str:
-    def get() -> str:
-        with urllib.request.urlopen(f"http://{serving.app.metrics_address}/metrics", timeout=30) as answer:
-            return answer.read().decode()
-
-    return await asyncio.to_thread(get)
-
-
 @pytest.fixture
 async def metrics(serve, tmp_path) -> str:
     """What a server tells that has answered, streamed and refused."""
@@ -52,7 +44,7 @@ async def metrics(serve, tmp_path) -> str:
         pass
     with pytest.raises(grpc.aio.AioRpcError):
         await serving.chat.Chat(chat_service_pb2.ChatRequest(messages=[message], model="another"))
-    return await exposed(serving)
+    return await asyncio.to_thread(scrape_text, serving.app.metrics_address)
 
 
 def test_every_generated_file_is_what_its_source_says():

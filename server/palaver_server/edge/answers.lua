@@ -1,4 +1,4 @@
--- Three things that no setting of Envoy does.
+-- Four things that no setting of Envoy does.
 
 -- A caller's request id goes into logs and answers as it is: one that could break either, or hide a text in them, gets
 -- another in its place.
@@ -7,6 +7,21 @@ function envoy_on_request(handle)
   local id = headers:get("x-request-id")
   if id ~= nil and (#id > 128 or string.find(id, "[^%w._:/+=-]")) then
     headers:replace("x-request-id", "edge-" .. handle:timestampString(EnvoyTimestampResolution.MICROSECOND))
+  end
+  if headers:get("x-grpc-web") ~= nil then
+    handle:streamInfo():dynamicMetadata():set("palaver", "is_web", true)
+  end
+end
+
+-- gRPC-Web's trailers become a part of the body, where the access log does not find the status: it is kept aside before.
+function note_web_status(handle)
+  local ours = handle:streamInfo():dynamicMetadata():get("palaver")
+  if ours ~= nil and ours["is_web"] then
+    local trailers = handle:trailers() -- waits, while the body passes: objects taken before are stale now
+    local status = trailers ~= nil and trailers:get("grpc-status")
+    if status then
+      handle:streamInfo():dynamicMetadata():set("palaver", "code", tonumber(status))
+    end
   end
 end
 
@@ -34,6 +49,7 @@ function envoy_on_response(handle)
   end
   local chosen = headers:get("x-palaver-body")
   if chosen == nil then
+    note_web_status(handle)
     return
   end
   headers:remove("x-palaver-body")
