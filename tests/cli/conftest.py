@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -77,7 +78,8 @@ def invoke(environment: dict[str, str]) -> Invoke:
 
     def run(*arguments: str, input: str | bytes = "", **variables: str) -> Result:  # noqa: A002
         runner = CliRunner(env=dict.fromkeys(os.environ) | environment | variables)
-        result = runner.invoke(main, arguments, input=input, prog_name="palaver", terminal_width=100)
+        with mock.patch.dict(os.environ):  # --config sets a variable, for the settings to find
+            result = runner.invoke(main, arguments, input=input, prog_name="palaver", terminal_width=100)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
 
