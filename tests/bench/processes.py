@@ -161,7 +161,9 @@ class Launcher:
                 stdout=pipe if is_asked else output,
                 stderr=output,
                 limit=MAX_REPLY_BYTES,
-                start_new_session=True,  # Ctrl-C is for the benchmark alone, which then ends them in order
+                # Ctrl-C is for the benchmark alone, which then ends them in order. No session of their own: Linux
+                # divides the cores among sessions (sched_autogroup), and where they are full, a client's has to wait.
+                process_group=0,
             )
         launched = Launched(name, process, log)
         self._launched.append(launched)

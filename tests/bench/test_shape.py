@@ -102,3 +102,12 @@ def test_a_peer_that_does_not_serve_the_engine_is_refused() -> None:
     run = run_bench("--engine", "scripted", "--peers", "palaver,raw")
     assert run.returncode == 2
     assert "raw cannot serve --engine scripted" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "is_seen"), [("\n", False), ("\n<think>", False), ("\n<think></think>\n", False), ("<think>So", True)]
+)
+def test_the_bare_engines_answer_begins_with_a_word(text: str, is_seen: bool) -> None:
+    from tests.bench.peers.raw import _unseen  # noqa: PLC0415  # beside the module's other tests, which need no peer
+
+    assert (_unseen(text) is None) == is_seen

@@ -95,3 +95,16 @@ async def glm() -> AsyncIterator[VllmEngine]:
         await engine.load(lambda progress: None)
     yield engine
     await engine.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The tiny GLM's."""
+    with warnings.catch_warnings():
+        # vLLM's dependencies warn of each other while they are imported; none of it is ours to mend.
+        warnings.simplefilter("ignore")
+        from vllm.tokenizers import get_tokenizer  # noqa: PLC0415
+
+        import palaver_server.engine.vllm.prompt.preparation  # noqa: F401, PLC0415
+
+        return get_tokenizer(str(TINY_GLM))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 
 from palaver_server.core.answer import WholeAnswer, WholeChoice
 from palaver_server.core.tools import Tool, ToolCallState
-from tests.engine.conftest import TINY_GLM
 
 if TYPE_CHECKING:  # vLLM takes seconds to import
     from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage
@@ -39,18 +37,6 @@ END = "</tool_call>"
 def call(name: str, **arguments: str) -> str:
     pairs = (f"<arg_key>{key}</arg_key>\n<arg_value>{value}</arg_value>\n" for key, value in arguments.items())
     return f"<tool_call>{name}\n{''.join(pairs)}{END}"
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    with warnings.catch_warnings():
-        # vLLM's dependencies warn of each other while they are imported; none of it is ours to mend.
-        warnings.simplefilter("ignore")
-        from vllm.tokenizers import get_tokenizer  # noqa: PLC0415
-
-        import palaver_server.engine.vllm.prompt.preparation  # noqa: F401, PLC0415
-
-        return get_tokenizer(str(TINY_GLM))
 
 
 class Reader:

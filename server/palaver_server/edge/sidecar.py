@@ -75,7 +75,9 @@ class Sidecar:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),  # the access log goes where ours goes, and not through us
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the server, which ends the edge in its turn
+            # Ctrl-C is for the server, which ends the edge in its turn. Not a session of its own: Linux divides the
+            # cores among sessions (sched_autogroup), and on full ones Envoy would wait for tenths of a second.
+            process_group=0,
             env={name: value for name, value in os.environ.items() if not name.startswith("PALAVER_")},
         )
         self._relay = asyncio.create_task(self._relay_log(), name="log of Envoy")

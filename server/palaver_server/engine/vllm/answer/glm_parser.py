@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from vllm.entrypoints.generate.base.protocol import DeltaMessage
 from vllm.parser.engine.parser_engine_config import ParserState
 from vllm.parser.glm47_moe import (
     THINK_END,
@@ -39,27 +40,36 @@ class GlmParser(Glm47MoeParser):
         self._start, self._end = vocabulary.get(THINK_START), vocabulary.get(THINK_END)
         self._ends_thoughts = {self._end, vocabulary.get(TOOL_CALL_START)}
         self._special_ids = frozenset(tokenizer.all_special_ids)
-        self._begins_in_thoughts = opens_thoughts(tokenizer, prompt_token_ids)
-        self.initialize_streaming(ParserState.REASONING if self._begins_in_thoughts else ParserState.CONTENT)
+        self._is_within_thoughts = opens_thoughts(tokenizer, prompt_token_ids)
+        self._thought_count = 0
+        self.initialize_streaming(ParserState.REASONING if self._is_within_thoughts else ParserState.CONTENT)
+
+    def parse_delta(self, delta_text: str, delta_token_ids: list[int], *rest: Any, **named: Any) -> DeltaMessage | None:
+        """Count the thoughts, and read."""
+        self._count(delta_token_ids)
+        return super().parse_delta(delta_text, delta_token_ids, *rest, **named)
 
     def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
+        """Count those that were read here."""
+        return self._thought_count
+
+    def _count(self, token_ids: Sequence[int]) -> None:
         """Count by the marks; vLLM's own count depends on how the text was cut into pieces."""
-        count, is_within = 0, self._begins_in_thoughts
         for token_id in token_ids:
             if token_id == self._start:
-                is_within = True
+                self._is_within_thoughts = True
             elif token_id in self._ends_thoughts:
-                is_within = False
-            elif is_within and token_id not in self._special_ids:
-                count += 1
-        return count
+                self._is_within_thoughts = False
+            elif self._is_within_thoughts and token_id not in self._special_ids:
+                self._thought_count += 1
 
 
 def opens_thoughts(tokenizer: TokenizerLike, prompt_token_ids: Sequence[int]) -> bool:
     """Whether a prompt ends within thoughts: its last mark of them opens some."""
     vocabulary = tokenizer.get_vocab()
-    start, end = vocabulary.get(THINK_START), vocabulary.get(THINK_END)
-    for token_id in reversed(prompt_token_ids):
-        if token_id in (start, end):
-            return bool(token_id == start)
-    return False
+    backwards = prompt_token_ids[::-1]  # and searched as a whole: prompts are long
+    start, end = (
+        backwards.index(mark) if mark in backwards else len(backwards)
+        for mark in (vocabulary.get(THINK_START), vocabulary.get(THINK_END))
+    )
+    return start < end

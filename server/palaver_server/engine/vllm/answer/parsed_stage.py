@@ -14,6 +14,7 @@ from palaver_server.core.events import Delta
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.tools import ToolCallDelta
 from palaver_server.engine.vllm.answer.delta_stage import ConvertLogprobs
+from palaver_server.engine.vllm.answer.shortcut import Kind, shortcut_of
 from palaver_server.engine.vllm.answer.text import SpeechTrim, ThoughtTrim
 from palaver_server.engine.vllm.answer.tool_judge import ToolJudge
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
@@ -56,6 +57,7 @@ class ParsedStage:
     ) -> None:
         self._choice_index = choice_index
         self._parser = parser
+        self._shortcut = shortcut_of(parser, reading.chat)
         self._reading = reading
         self._prompt_token_ids = list(reading.prompt_token_ids)
         self._convert_logprobs = convert_logprobs
@@ -69,6 +71,7 @@ class ParsedStage:
         self._held_logprobs: tuple[TokenLogprob, ...] = ()
         self._held_token_ids: tuple[int, ...] = ()
         self._token_ids: list[int] = []
+        self._plain_thought_count = 0
         self.token_count = 0
         """Tokens of the choice so far, those that show as no text included."""
 
@@ -80,13 +83,30 @@ class ParsedStage:
     @property
     def reasoning_token_count(self) -> int:
         """Tokens of thought so far."""
-        return self._parser.count_reasoning_tokens(self._token_ids)
+        return self._parser.count_reasoning_tokens(self._token_ids) + self._plain_thought_count
 
     def feed(self, completion: CompletionOutput) -> Delta | None:
         """Read an output; None while it shows as nothing."""
-        token_ids = list(completion.token_ids)
+        token_ids = completion.token_ids
         self.token_count += len(token_ids)
         self._held_token_count += len(token_ids)
+        if completion.finish_reason is None:
+            match self._shortcut(completion.text, token_ids):
+                case Kind.SPEECH:
+                    self._hold_details(completion)
+                    return self._plain(self._speech.feed(completion.text), "")
+                case Kind.THOUGHTS:
+                    self._hold_details(completion)
+                    self._plain_thought_count += len(token_ids)
+                    thoughts = self._thoughts.feed(completion.text)
+                    return self._plain("", thoughts if self._reading.has_thoughts else "")
+        return self._parse(completion, list(token_ids))
+
+    def _plain(self, text: str, thoughts: str) -> Delta | None:
+        return self._delta(thoughts, text, []) if text or thoughts else None
+
+    def _parse(self, completion: CompletionOutput, token_ids: list[int]) -> Delta | None:
+        """Read what the shortcut does not know."""
         self._token_ids += token_ids
         is_last = completion.finish_reason is not None
         message = self._parser.parse_delta(

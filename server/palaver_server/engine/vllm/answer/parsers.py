@@ -13,6 +13,7 @@ from vllm.parser import Parser, ParserManager
 from vllm.tokenizers import TokenizerLike
 
 from palaver_server.engine.vllm.answer import glm_parser
+from palaver_server.engine.vllm.answer.marks import remember_marks
 from palaver_server.engine.vllm.arguments import VllmArguments
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
 
@@ -53,6 +54,7 @@ class Parsers:
     """Makes the parsers of one model, one for each choice."""
 
     def __init__(self, names: ParserNames, model: ModelConfig, tokenizer: TokenizerLike) -> None:
+        remember_marks()
         self._model = model
         self._tokenizer = tokenizer
         self._is_glm = names.tools in glm_parser.NAMES and names.reasoning in glm_parser.NAMES

@@ -6,7 +6,7 @@ BREAKS = "\r\n"
 
 
 class SpeechTrim:
-    """Takes away line breaks before all text, and white space between and after tool calls."""
+    """Takes away line breaks before all text, and white space between and after tool calls. No text is empty."""
 
     def __init__(self) -> None:
         self._has_spoken = False
@@ -15,6 +15,8 @@ class SpeechTrim:
 
     def feed(self, text: str) -> str:
         """Give what of the next text is to be told now."""
+        if self._has_spoken and not self._held and not text[-1].isspace():
+            return text
         if not self._has_spoken:
             text = text.lstrip(BREAKS)
         text = self._held + text

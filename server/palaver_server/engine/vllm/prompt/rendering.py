@@ -19,6 +19,7 @@ from palaver_server.engine.vllm.answer.parsers import ParserNames
 from palaver_server.engine.vllm.arguments import VllmArguments
 from palaver_server.engine.vllm.errors import translated
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest, vllm_chat_request
+from palaver_server.engine.vllm.prompt.in_place import in_place, is_short, work_in_place
 
 
 class Rendered(NamedTuple):
@@ -41,9 +42,10 @@ class Rendered(NamedTuple):
 
 
 class Rendering:
-    """Renders conversations for one engine. Templates and tokenizer run in vLLM's threads, not on the event loop."""
+    """Renders conversations for one engine. For long ones templates and tokenizer run in vLLM's thread."""
 
     def __init__(self, llm: AsyncLLM, arguments: VllmArguments, parsers: ParserNames) -> None:
+        work_in_place(llm.renderer._executor)  # noqa: SLF001  # vLLM has no switch for it
         self._renderer = OnlineRenderer(
             model_config=llm.model_config,
             renderer=llm.renderer,
@@ -84,7 +86,8 @@ class Rendering:
         with translated(request.field_prefix):
             chat = vllm_chat_request(request, options, template_arguments)
             chat.cache_salt = cache_salt
-            result = await self._renderer.render_chat(chat)
+            with in_place(is_short(request)):
+                result = await self._renderer.render_chat(chat)
         if isinstance(result, ErrorResponse):
             raise invalid_field(f"{request.field_prefix}messages", result.error.message)
         (engine_input,) = result[1]
