@@ -105,7 +105,7 @@ def test_every_rpc_can_be_called_over_rest() -> None:
         for service in SERVICES
         for method in service.methods
     }
-    assert len(found) == 11
+    assert len(found) == 12
     assert {name for name, pattern in found.items() if pattern is None} == WITHOUT_HTTP
 
 

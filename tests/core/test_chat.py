@@ -206,7 +206,7 @@ async def test_tokens_are_counted_as_an_answer_would_without_a_place() -> None:
     async with house.chat.answer(ask()) as events, aclosing(events):
         started = await anext(events)
         assert isinstance(started, Started)
-        assert await house.chat.count_tokens(ask()) == started.prompt_token_count == 7
+        assert (await house.chat.count_tokens(ask())).prompt_token_count == started.prompt_token_count == 7
     with pytest.raises(PalaverError) as caught:
         await house.chat.count_tokens(ask(model="other"))
     assert caught.value.reason is Reason.MODEL_NOT_FOUND

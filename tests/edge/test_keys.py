@@ -71,6 +71,7 @@ def state_dir(tmp_path_factory):
 async def test_every_refusal_in_every_protocol(start_pair, state_dir):
     good, _ = new_key(state_dir, "acme", "--requests-per-minute", "unlimited")
     counting, _ = new_key(state_dir, "counting", "--methods", "CountTokens")
+    explaining, _ = new_key(state_dir, "explaining", "--methods", "ExplainChat")
     elsewhere, _ = new_key(state_dir, "elsewhere", "--models", "another")
     revoked, revoked_id = new_key(state_dir, "gone")
     keys(state_dir, "revoke", revoked_id)
@@ -100,6 +101,11 @@ async def test_every_refusal_in_every_protocol(start_pair, state_dir):
             if status == 401:
                 assert answer.headers["www-authenticate"].startswith("Bearer")
         assert (await client.post("/palaver/v1/chat", json=REST, headers={"x-api-key": good})).status_code == 200
+        # What shows prompts is for keys alone that name it.
+        for text, status in ((good, 403), (counting, 403), (explaining, 200)):
+            answer = await client.post("/palaver/v1/chat:explain", json=REST, headers={"x-api-key": text})
+            assert answer.status_code == status, answer.text
+        assert answer.json()["prompt_text"]
         # Fields that the transcoder would drop are seen only by whoever has a key.
         assert (await client.post("/palaver/v1/chat", json={"nope": 1})).status_code == 401
         refused = await client.post("/palaver/v1/chat", json={"nope": 1}, headers={"x-api-key": good})

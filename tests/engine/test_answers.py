@@ -91,7 +91,7 @@ async def test_usage_adds_up_and_equals_count_tokens(engine: VllmEngine) -> None
 
     told = await answer(engine, request)
 
-    counted = await engine.count_tokens(request)
+    counted = (await engine.count_tokens(request)).prompt_token_count
     assert told.usage.prompt_token_count == told.started.prompt_token_count == counted
     shown = sum(delta.token_count for delta in told.deltas)
     assert shown <= told.usage.output_token_count <= shown + 1  # the end token shows as no text

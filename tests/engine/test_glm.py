@@ -235,7 +235,6 @@ async def test_choices_are_read_each_by_itself(glm: VllmEngine) -> None:
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("effort", {"reasoning": ReasoningOptions(effort=ReasoningEffort.LOW)}, "reasoning.effort"),
-    ("a budget", {"reasoning": ReasoningOptions(budget_tokens=5)}, "reasoning.budget_tokens"),
     ("a schema", {"tools": (Tool("f", "", "{"),)}, "tools[0].parameters_json_schema"),
     (
         "hidden thoughts with token logprobs",

@@ -37,7 +37,6 @@ DIFFERENCES = {
     "kv_transfer_params": "between the servers of an operator, not for clients",
     "ec_transfer_params": "between the servers of an operator, not for clients",
     "metrics": "off in vLLM unless its operator asks; palaver tells timings in its own protocol",
-    "system_fingerprint": "vLLM's names its version and configuration",
     "usage.prompt_tokens_details": "vLLM tells cached tokens only by a flag of its operator; here each sees its own",
     "usage.prompt_tokens_details.cached_tokens": "as above",
     "usage.completion_tokens_details": "vLLM tells thoughts only where a reasoning parser runs",

@@ -13,6 +13,7 @@ import pytest
 
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.core.options import GenerationOptions
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.engine import VllmEngine
 from tests.engine.conftest import CONTEXT_LENGTH, say
 
@@ -65,7 +66,7 @@ async def test_text_that_is_no_unicode_is_refused(engine: VllmEngine) -> None:
 @pytest.mark.parametrize("words", [CONTEXT_LENGTH, 5 * CONTEXT_LENGTH])
 async def test_a_conversation_beyond_the_context_is_refused_with_its_length(engine: VllmEngine, words: int) -> None:
     request = say("word " * words, prefix="chat.")
-    counted = await engine.count_tokens(request)
+    counted = (await engine.count_tokens(request)).prompt_token_count
 
     with pytest.raises(PalaverError) as refused:
         await engine.prepare(request)
@@ -78,9 +79,9 @@ async def test_a_conversation_beyond_the_context_is_refused_with_its_length(engi
 
 
 async def test_a_conversation_that_leaves_room_for_one_token_is_answered(engine: VllmEngine) -> None:
-    spare = CONTEXT_LENGTH - await engine.count_tokens(say(""))
+    spare = CONTEXT_LENGTH - (await engine.count_tokens(say(""))).prompt_token_count
     # One " a" is one token of this model.
-    assert await engine.count_tokens(say(" a" * (spare - 1))) == CONTEXT_LENGTH - 1
+    assert (await engine.count_tokens(say(" a" * (spare - 1)))).prompt_token_count == CONTEXT_LENGTH - 1
 
     assert (await engine.prepare(say(" a" * (spare - 1)))).max_output_tokens == 1
     with pytest.raises(PalaverError) as refused:
@@ -136,7 +137,7 @@ async def test_a_long_conversation_does_not_hold_up_the_others(engine: VllmEngin
             stalls.append(time.monotonic() - before - 0.005)
 
     watching = asyncio.create_task(watch())
-    counted = await engine.count_tokens(say("A quick brown fox jumps. " * 40_000))  # a megabyte
+    counted = (await engine.count_tokens(say("A quick brown fox jumps. " * 40_000))).prompt_token_count  # a megabyte
     watching.cancel()
 
     assert counted > 200_000
@@ -152,7 +153,9 @@ async def test_defaults_are_the_requests_then_the_servers_then_the_models(engine
     sampling = Sampling(
         model,
         runtime.llm.renderer.get_tokenizer(),
-        GenerationOptions(temperature=0.6, top_p=0.7, stop_sequences=("END",), max_output_tokens=9, seed=4),
+        EnginePolicy(
+            GenerationOptions(temperature=0.6, top_p=0.7, stop_sequences=("END",), max_output_tokens=9, seed=4)
+        ),
     )
 
     request = say("Hi!", temperature=0.9)
@@ -172,7 +175,7 @@ async def test_a_servers_default_beyond_the_context_is_clamped_and_not_refused(e
     sampling = Sampling(
         runtime.llm.model_config,
         runtime.llm.renderer.get_tokenizer(),
-        GenerationOptions(max_output_tokens=10 * CONTEXT_LENGTH),
+        EnginePolicy(GenerationOptions(max_output_tokens=10 * CONTEXT_LENGTH)),
     )
 
     request = say("Hi!")

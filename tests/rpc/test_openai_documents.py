@@ -14,6 +14,7 @@ from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Started, Timings, Usage
 from palaver_server.core.generation import GenerationRequest, ResponseOptions
 from palaver_server.core.logprobs import LogprobEntry, TokenLogprob
+from palaver_server.core.model import ModelDescription
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.tools import NamedTool, ToolCallDelta, ToolCallState
 from palaver_server.rpc.openai.body import Body
@@ -54,7 +55,7 @@ FINISHED = Finished(
     Timings(),
     (TokenLogprob(LogprobEntry("a", b"a", 1, None)), logprob("b", 2)),
 )
-NAMES: dict[str, Any] = {"answer_id": "chatcmpl-r", "model": "m", "created": 7}
+NAMES: dict[str, Any] = {"answer_id": "chatcmpl-r", "model": ModelDescription("m"), "created": 7}
 
 
 def whole(request: GenerationRequest = REQUEST) -> dict[str, Any]:

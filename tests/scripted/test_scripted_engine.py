@@ -139,7 +139,7 @@ async def test_prompt_tokens_are_words_and_four_a_message() -> None:
     engine = await loaded()
     messages = said((Role.SYSTEM, "Be kind."), (Role.USER, " one\ttwo \n three "), (Role.USER, ""))
     request = GenerationRequest("r1", "", messages, DEFAULTS, is_streamed=True)
-    assert await engine.count_tokens(request) == 2 + 3 + 3 * 4
+    assert (await engine.count_tokens(request)).prompt_token_count == 2 + 3 + 3 * 4
     assert finished_of(await collect(engine, request)).usage.prompt_token_count == 17
 
 
@@ -152,7 +152,7 @@ async def test_a_prompt_that_leaves_no_room_is_refused_and_still_counted() -> No
     assert error.reason is Reason.PROMPT_TOO_LONG
     assert [violation.field for violation in error.violations] == ["chat.messages"]
     assert error.metadata == {"prompt_token_count": "9", "context_length": "9"}
-    assert await engine.count_tokens(ask("one two three four five")) == 9
+    assert (await engine.count_tokens(ask("one two three four five"))).prompt_token_count == 9
 
 
 async def test_more_output_than_the_context_is_long_is_refused_by_field() -> None:

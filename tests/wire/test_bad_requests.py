@@ -18,12 +18,14 @@ STREAM = "/palaver.v1.ChatService/StreamChat"
 COUNT = "/palaver.v1.ChatService/CountTokens"
 LIST = "/palaver.v1.ModelService/ListModels"
 GET = "/palaver.v1.ModelService/GetModel"
+EXPLAIN = "/palaver.v1.ChatService/ExplainChat"
 REQUESTS: dict[str, Any] = {
     CHAT: chat_service_pb2.ChatRequest,
     STREAM: chat_service_pb2.StreamChatRequest,
     COUNT: chat_service_pb2.CountTokensRequest,
     LIST: model_service_pb2.ListModelsRequest,
     GET: model_service_pb2.GetModelRequest,
+    EXPLAIN: chat_service_pb2.ExplainChatRequest,
 }
 
 
@@ -174,8 +176,27 @@ TABLE = [
     ),
     Bad("tools", chat(tools=[{"name": "f"}]), "tools", UNSUPPORTED),
     Bad("a response format", chat(response_format={"json_object": {}}), "response_format", UNSUPPORTED),
-    Bad("reasoning", chat(reasoning={"enabled": True}), "reasoning", UNSUPPORTED),
-    Bad("a context policy", chat(context_policy={}), "context_policy", UNSUPPORTED),
+    Bad("reasoning", chat(reasoning={"enabled": True}), "reasoning.enabled", UNSUPPORTED),
+    Bad("effort", chat(reasoning={"effort": 2}), "reasoning.effort", UNSUPPORTED),
+    Bad("a budget below 0", chat(reasoning={"budget_tokens": -1}), "reasoning.budget_tokens"),
+    Bad("a budget without thinking", chat(reasoning={"enabled": False, "budget_tokens": 1}), "reasoning.budget_tokens"),
+    Bad("a policy that is not said", chat(context_policy={"overflow": 0}), "context_policy.overflow"),
+    Bad("a policy that does not exist", chat(context_policy={"overflow": 9}), "context_policy.overflow"),
+    Bad("a prompt of 0 tokens", chat(context_policy={"max_prompt_tokens": 0}), "context_policy.max_prompt_tokens"),
+    Bad("a prompt of 8192", chat(context_policy={"max_prompt_tokens": 8192}), "context_policy.max_prompt_tokens"),
+    Bad("nothing kept free", chat(context_policy={"reserved_output_tokens": 0}), "context_policy.reserved_output_tokens"),
+    Bad("all kept free", chat(context_policy={"reserved_output_tokens": 8192}), "context_policy.reserved_output_tokens"),
+    Bad("more than the policy takes", chat(context_policy={"max_prompt_tokens": 4}), "messages", "PROMPT_TOO_LONG"),
+    Bad("cut words", chat(context_policy={"overflow": 3}), "context_policy.overflow", UNSUPPORTED),
+    Bad(
+        "nothing that may be dropped",
+        {"messages": [said("w " * 9000)], "context_policy": {"overflow": 2}},
+        "messages",
+        "PROMPT_TOO_LONG",
+    ),
+    Bad("explaining nothing", {}, "chat", method=EXPLAIN),
+    Bad("explaining temperature 3", {"chat": options(temperature=3)}, "chat.options.temperature", method=EXPLAIN),
+    Bad("explaining too much", {"chat": {"messages": [said("w " * 9000)]}}, "chat.messages", "PROMPT_TOO_LONG", method=EXPLAIN),
     Bad("a priority", chat(priority=1), "priority", UNSUPPORTED),
     Bad("log probabilities", options(top_logprobs=0), "options.top_logprobs", UNSUPPORTED),
     Bad("stop token ids", options(stop_token_ids=[1]), "options.stop_token_ids", UNSUPPORTED),
@@ -232,7 +253,7 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 
 async def test_every_bad_request_is_refused_by_name_and_the_server_serves_on(serve):
-    server = await serve()
+    server = await serve(allow_explain=True)
     assert len(TABLE) >= 40
     wrong = []
     for bad in TABLE:

@@ -182,6 +182,13 @@ class ClientCore:
         chat = chat_request(prompt, system=system, options=rest)
         return self._prepared(chat_service_pb2.CountTokensRequest(chat=chat), call)
 
+    def _explain_call(
+        self, prompt: Prompt, system: str | None, options: Mapping[str, Any]
+    ) -> PreparedCall[chat_service_pb2.ExplainChatRequest]:
+        call, rest = self._split(options)
+        chat = chat_request(prompt, system=system, options=rest)
+        return self._prepared(chat_service_pb2.ExplainChatRequest(chat=chat), call)
+
     def _page_call(
         self, page_token: str, options: Mapping[str, Any]
     ) -> PreparedCall[model_service_pb2.ListModelsRequest]:

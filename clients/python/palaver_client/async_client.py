@@ -98,6 +98,21 @@ class AsyncClient(ClientCore):
         call = self._count_call(prompt, system, options)
         return (await self._unary(call, lambda: self._connected().chat.CountTokens))[0]
 
+    async def explain(
+        self, prompt: Prompt, *, system: str | None = None, **options: Unpack[ChatOptions]
+    ) -> chat_service_pb2.ExplainChatResponse:
+        """Show what the model would be given for the arguments of ``chat``, and how it would answer; generate nothing.
+
+        The answer has the rendered prompt, as text and as tokens, the options in force, what would be left out to make
+        it fit, and what would read the answer.
+
+        Raises:
+            errors.PermissionDenied: the API key's methods do not name ``ExplainChat``, or the server does not open it.
+            errors.PalaverClientError, TypeError, ValueError: as ``chat``.
+        """
+        call = self._explain_call(prompt, system, options)
+        return (await self._unary(call, lambda: self._connected().chat.ExplainChat))[0]
+
     async def list_models(self, **options: Unpack[CallOptions]) -> list[model_pb2.Model]:
         """List the models that the server answers with, the default one first. Works while they load.
 

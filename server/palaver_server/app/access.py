@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from palaver_server.core.identity.client import BY_NAME_ALONE
 from palaver_server.core.identity.door import Door
 from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.identity.registry import KeyRegistry
@@ -46,7 +47,11 @@ class Access:
         self._limits = limits
         self._end_calls_of = end_calls_of
         self._registry = KeyRegistry()
-        self._door = Door(self._registry, FailedAttempts(settings.max_failed_attempts))
+        self._door = Door(
+            self._registry,
+            FailedAttempts(settings.max_failed_attempts),
+            opened=BY_NAME_ALONE if settings.allow_explain else frozenset(),
+        )
         self._limiter = RequestLimiter()
         self._watch = KeyWatch(
             self._registry,

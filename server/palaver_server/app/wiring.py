@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from palaver_server.app.model_files import find_model, model_id
+from palaver_server.core.context import ContextOverflow
 from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.options import GenerationOptions
@@ -35,27 +36,34 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
                 die_after_tokens=settings.scripted_die_after,
             ),
             model_id=settings.served_model_name or "scripted",
+            policy=_policy(settings),
         )
     return VllmEngine(
         partial(find_model, settings),
         model_id=model_id(settings),
         stall_seconds=settings.engine_stall,
         flags=(*flags_from_table(settings.vllm), *vllm_arguments),
-        policy=EnginePolicy(
-            max_coalescing_seconds=settings.coalescing_delay,
-            defaults=GenerationOptions(
-                max_output_tokens=settings.default_max_output_tokens,
-                temperature=settings.default_temperature,
-                top_p=settings.default_top_p,
-                top_k=settings.default_top_k,
-                repetition_penalty=settings.default_repetition_penalty,
-            ),
-            shares_prefix_cache=settings.share_prefix_cache,
-            form_limits=FormLimits(
-                max_bytes=settings.max_form_bytes,
-                compile_seconds=settings.form_compile_time,
-                compile_mib=settings.form_compile_memory,
-            ),
+        policy=_policy(settings),
+    )
+
+
+def _policy(settings: Settings) -> EnginePolicy:
+    return EnginePolicy(
+        max_coalescing_seconds=settings.coalescing_delay,
+        defaults=GenerationOptions(
+            max_output_tokens=settings.default_max_output_tokens,
+            temperature=settings.default_temperature,
+            top_p=settings.default_top_p,
+            top_k=settings.default_top_k,
+            repetition_penalty=settings.default_repetition_penalty,
+        ),
+        shares_prefix_cache=settings.share_prefix_cache,
+        context_overflow=ContextOverflow(settings.context_overflow),
+        max_output_tokens=settings.max_output_tokens,
+        form_limits=FormLimits(
+            max_bytes=settings.max_form_bytes,
+            compile_seconds=settings.form_compile_time,
+            compile_mib=settings.form_compile_memory,
         ),
     )
 

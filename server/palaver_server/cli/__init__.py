@@ -23,6 +23,7 @@ SECTIONS = {
     "Ask a running server": {
         "chat": "Ask one question, or hold a conversation.",
         "count": "Count the tokens of a prompt.",
+        "explain": "Show the prompt that the model would be given, and how it would answer.",
         "health": "Tell whether the server answers, for scripts and probes.",
         "top": "Watch a server: load, tokens, latency, failures, clients, engine.",
     },

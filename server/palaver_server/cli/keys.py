@@ -102,7 +102,7 @@ class _ClientType(click.ParamType[str]):
     multiple=True,
     metavar="NAME",
     help="A method, StreamChat, or service, ChatService, that the key may call; repeat it, or put commas between. "
-    "Default: all.",
+    "Default: all but ExplainChat, which only keys may call that name it.",
 )
 @_with_store
 def create(

@@ -15,6 +15,7 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, ModelDescription
+from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.core.running import RunningCalls
 
@@ -65,7 +66,7 @@ class Chat:
             async with aclosing(self._engine.generate(prompt)) as events:
                 yield events
 
-    async def count_tokens(self, request: GenerationRequest) -> int:
+    async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the tokens of the rendered conversation.
 
         Raises:
@@ -73,6 +74,15 @@ class Chat:
         """
         self._check(request)
         return await self._engine.count_tokens(request)
+
+    async def explain(self, request: GenerationRequest) -> Explanation:
+        """Tell what the model would be given, and how it would answer.
+
+        Raises:
+            PalaverError: as for ``answer``, but for a full server.
+        """
+        self._check(request)
+        return await self._engine.explain(request)
 
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from palaver_server.core.events import Event
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadProgress, ModelDescription
+from palaver_server.core.prompt import Explanation, PromptCount
 
 ReportProgress = Callable[[LoadProgress], None]
 
@@ -48,8 +49,19 @@ class Engine(Protocol):
             EngineStartError: with one sentence for the person who started the server.
         """
 
-    async def count_tokens(self, request: GenerationRequest) -> int:
-        """Count the prompt's tokens exactly as ``prepare`` would, without its limits on the prompt's length."""
+    async def count_tokens(self, request: GenerationRequest) -> PromptCount:
+        """Count the prompt's tokens exactly as ``prepare`` would, but refuse none for its length alone.
+
+        Raises:
+            PalaverError: the prompt cannot be rendered, or not be made to fit where the request asks for that.
+        """
+
+    async def explain(self, request: GenerationRequest) -> Explanation:
+        """Tell all that can be known of an answer before it is generated.
+
+        Raises:
+            PalaverError: as ``prepare``.
+        """
 
     async def prepare(self, request: GenerationRequest) -> Prompt:
         """Render and check a request; the engine does no work for it yet.

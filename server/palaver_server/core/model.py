@@ -57,6 +57,8 @@ class ModelDescription:
     """The name that requests use, such as ``smollm2-135m-instruct`` or ``zai-org/GLM-4.5-Air``."""
     context_length: int | None = None
     """Prompt and output tokens together; None until loaded."""
+    max_output_tokens: int | None = None
+    """The most output tokens of one choice, as the operator decided; None until loaded."""
     architecture: str | None = None
     """The model class, such as ``LlamaForCausalLM``; None until loaded."""
     reads_tools: bool = False
@@ -64,3 +66,11 @@ class ModelDescription:
     reads_thoughts: bool = False
     """Whether the model can think, and its thoughts are told from its speech."""
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
+    system_fingerprint: str = ""
+    """A short mark of all that decides what the model says to a request; empty until loaded."""
+    chat_template_sha256: str = ""
+    """In hexadecimal digits; empty for a model without one."""
+    tool_call_parser: str = ""
+    """The engine's name of what reads tool calls out of answers; empty where nothing does."""
+    reasoning_parser: str = ""
+    """The engine's name of what tells thoughts from speech; empty where nothing does."""

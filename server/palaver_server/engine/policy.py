@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from palaver_server.core.context import ContextOverflow
+from palaver_server.core.errors import invalid_field
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
 
 
@@ -29,9 +32,30 @@ class EnginePolicy:
 
     defaults: GenerationOptions = field(default_factory=GenerationOptions)
     """What a request that leaves an option unset gets, before the model's own generation config is asked."""
+    context_overflow: ContextOverflow = ContextOverflow.REJECT
+    """What happens to a prompt that is too long where its request does not say."""
+    max_output_tokens: int | None = None
+    """The most that a request may ask for, and get; None: what the context holds."""
     shares_prefix_cache: bool = False
     """Whether all clients share one prefix cache."""
     max_coalescing_seconds: float = 0.0
     """How long a token of a stream may be held back under load; 0 for not at all."""
     form_limits: FormLimits = field(default_factory=FormLimits)
     """What the form of an answer may cost."""
+
+    def output_limit(self, context_length: int) -> int:
+        """The most output tokens of one choice."""
+        return min(context_length, self.max_output_tokens or context_length)
+
+    def check_output(self, request: GenerationRequest, context_length: int) -> None:
+        """See that a request asks for no more output than there can be.
+
+        Raises:
+            PalaverError: it does.
+        """
+        asked, limit = request.options.max_output_tokens, self.output_limit(context_length)
+        if asked is not None and asked > limit:
+            what = "the model's context length" if limit == context_length else "the most that this server gives"
+            raise invalid_field(
+                f"{request.field_prefix}options.max_output_tokens", f"must be at most {limit}, {what}; it is {asked}"
+            )

@@ -13,6 +13,7 @@ from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import Delta, Event, Started
+from palaver_server.core.generation import GenerationRequest
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished, note_generation, note_origin
 from palaver_server.rpc.deadline import before_deadline
@@ -62,7 +63,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             whole,
             finished,
             answer_id=f"chat-{call.request_id}",
-            model=self._chat.model.model_id,
+            model=self._chat.model,
             create_time=create_time,
         )
 
@@ -119,7 +120,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                         codec.started_to_proto(
                             event,
                             answer_id=f"chat-{call.request_id}",
-                            model=self._chat.model.model_id,
+                            model=self._chat.model,
                             create_time=codec.timestamp_now(),
                         )
                     )
@@ -134,22 +135,28 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         self, request: chat_service_pb2.CountTokensRequest, context: Context
     ) -> chat_service_pb2.CountTokensResponse:
         """Count a conversation's tokens."""
-        check(request)
-        call = current_call.get()
-        generation = codec.request_from_proto(
-            request.chat,
-            request_id=call.request_id,
-            client=call.client,
-            is_streamed=False,
-            field_prefix="chat.",
-            deadline=None,
-        )
-        count = await self._chat.count_tokens(generation)
-        context_length = self._chat.model.context_length or 0
-        room = max(context_length - count, 0)
-        return chat_service_pb2.CountTokensResponse(
-            model=self._chat.model.model_id,
-            prompt_token_count=count,
-            context_length=context_length,
-            max_output_tokens=min(generation.options.max_output_tokens or room, room),
-        )
+        count = await self._chat.count_tokens(_unanswered(request))
+        return codec.count_to_proto(count, self._chat.model)
+
+    async def ExplainChat(  # noqa: N802  # the contract's name
+        self, request: chat_service_pb2.ExplainChatRequest, context: Context
+    ) -> chat_service_pb2.ExplainChatResponse:
+        """Show what the model would be given. Who may ask was checked at the entrance."""
+        explanation = await self._chat.explain(_unanswered(request))
+        return codec.explanation_to_proto(explanation, self._chat.model)
+
+
+def _unanswered(
+    request: chat_service_pb2.CountTokensRequest | chat_service_pb2.ExplainChatRequest,
+) -> GenerationRequest:
+    """The domain's request of a call that generates nothing."""
+    check(request)
+    call = current_call.get()
+    return codec.request_from_proto(
+        request.chat,
+        request_id=call.request_id,
+        client=call.client,
+        is_streamed=False,
+        field_prefix="chat.",
+        deadline=None,
+    )

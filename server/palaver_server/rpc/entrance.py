@@ -53,10 +53,7 @@ class Entrance:
         if call.method.startswith(UNCOUNTED_SERVICES):
             return
         if not client.may_call(call.method):
-            name = call.method.removeprefix("/")
-            raise PalaverError(
-                Reason.METHOD_NOT_ALLOWED, f"The API key may not call {name}.", metadata={"method": name}
-            )
+            raise _not_allowed(client, call.method.removeprefix("/"))
         if self._limiter is not None and (charge := self._limiter.charge(client)) is not None:
             call.trailers = rate_headers(charge)
             if not charge.is_allowed:
@@ -68,6 +65,16 @@ class Entrance:
             return self._door.identify(key, address=None, is_local=is_loopback(_forwarded_for(metadata)))
         address = address_from(call.peer)
         return self._door.identify(key, address=address, is_local=is_loopback(address))
+
+
+def _not_allowed(client: Client, name: str) -> PalaverError:
+    if client.key_id is None:
+        sentence = f"{name} is off for callers without an API key; the server's setting allow_explain opens it."
+    elif client.methods is None:
+        sentence = f"The API key may not call {name}, which only keys may whose methods name it."
+    else:
+        sentence = f"The API key may not call {name}."
+    return PalaverError(Reason.METHOD_NOT_ALLOWED, sentence, metadata={"method": name})
 
 
 def key_from(metadata: Metadata) -> str | None:

@@ -94,7 +94,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         completion = Completion(
             generation,
             answer_id=f"chatcmpl-{call.request_id}",
-            model=self._chat.model.model_id,
+            model=self._chat.model,
             created=int(time.time()),
         )
         async with self._chat.answer(generation) as events:
@@ -135,7 +135,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         chunks = Chunks(
             generation,
             answer_id=f"chatcmpl-{call.request_id}",
-            model=self._chat.model.model_id,
+            model=self._chat.model,
             created=int(time.time()),
             has_usage=options.include_usage,
             has_running_usage=options.include_usage and options.continuous_usage_stats,

@@ -13,6 +13,7 @@ from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 _SUPPORTED: dict[str, tuple[str, ...]] = {
     "StreamChatRequest": ("chat", "include_running_usage", "min_tokens_per_delta"),
     "CountTokensRequest": ("chat",),
+    "ExplainChatRequest": ("chat",),
     "ChatRequest": (
         "model",
         "messages",
@@ -22,6 +23,7 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
         "parallel_tool_calls",
         "response_format",
         "reasoning",
+        "context_policy",
         "continue_final_message",
         "chat_template_arguments_json",
         "response_options",
@@ -36,7 +38,8 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
     "ResponseFormat": ("text", "json_object", "json_schema", "regex", "choice", "grammar", "structural_tag_json"),
     "JsonSchemaFormat": ("name", "description", "json_schema"),
     "ChoiceFormat": ("values",),
-    "ReasoningOptions": ("enabled", "effort", "include_reasoning"),
+    "ReasoningOptions": ("enabled", "effort", "budget_tokens", "include_reasoning"),
+    "ContextPolicy": ("overflow", "max_prompt_tokens", "reserved_output_tokens"),
     "ContentPart": ("text",),
     "GenerationOptions": (
         "max_output_tokens",

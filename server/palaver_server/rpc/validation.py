@@ -48,6 +48,7 @@ def warm_up() -> None:
         chat_service_pb2.ChatRequest(),
         chat_service_pb2.StreamChatRequest(),
         chat_service_pb2.CountTokensRequest(),
+        chat_service_pb2.ExplainChatRequest(),
         model_service_pb2.ListModelsRequest(),
         model_service_pb2.GetModelRequest(),
         openai_service_pb2.GetOpenAIModelRequest(),

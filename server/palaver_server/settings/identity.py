@@ -36,6 +36,11 @@ class IdentitySettings(BaseModel):
         "A key without a tier is of the tier default: 60 a minute unless set. Changes count within a second.",
         json_schema_extra={"flag": False},
     )
+    allow_explain: bool = Field(
+        False,
+        description="Let callers without a key ask ExplainChat, which shows rendered prompts with all that the chat "
+        "template adds. Where there are keys, those alone may whose --methods name it.",
+    )
     revoked_streams: Literal["end", "finish"] = Field(
         "end",
         description="What happens to the running answers of a key that is revoked: end stops them at once with "

@@ -695,7 +695,10 @@ type ChatDelta struct {
 	// The ids of this delta's tokens. Set when the request asked for token ids.
 	TokenIds []int32 `protobuf:"varint,7,rep,packed,name=token_ids,json=tokenIds,proto3" json:"token_ids,omitempty"`
 	// The tokens of the whole call so far. Set when the request asked for running usage.
-	Usage         *Usage `protobuf:"bytes,8,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *Usage `protobuf:"bytes,8,opt,name=usage,proto3" json:"usage,omitempty"`
+	// How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+	// before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+	Finish        *ChoiceFinish `protobuf:"bytes,9,opt,name=finish,proto3" json:"finish,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -782,6 +785,13 @@ func (x *ChatDelta) GetTokenIds() []int32 {
 func (x *ChatDelta) GetUsage() *Usage {
 	if x != nil {
 		return x.Usage
+	}
+	return nil
+}
+
+func (x *ChatDelta) GetFinish() *ChoiceFinish {
+	if x != nil {
+		return x.Finish
 	}
 	return nil
 }
@@ -1006,6 +1016,208 @@ func (x *CountTokensResponse) GetPromptTokenIds() []int32 {
 	return nil
 }
 
+// A conversation that is to be explained. Over REST the body is `chat`, and the other fields are query parameters.
+type ExplainChatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The conversation, and how it would be answered. Required.
+	Chat          *ChatRequest `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainChatRequest) Reset() {
+	*x = ExplainChatRequest{}
+	mi := &file_palaver_v1_chat_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainChatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainChatRequest) ProtoMessage() {}
+
+func (x *ExplainChatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_palaver_v1_chat_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainChatRequest.ProtoReflect.Descriptor instead.
+func (*ExplainChatRequest) Descriptor() ([]byte, []int) {
+	return file_palaver_v1_chat_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ExplainChatRequest) GetChat() *ChatRequest {
+	if x != nil {
+		return x.Chat
+	}
+	return nil
+}
+
+// What the model would be given, and how its answer would be generated and read.
+type ExplainChatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The `Model.id` of the model that would answer.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// What the answer's `system_fingerprint` would be.
+	SystemFingerprint string `protobuf:"bytes,2,opt,name=system_fingerprint,json=systemFingerprint,proto3" json:"system_fingerprint,omitempty"`
+	// The text that the chat template made of the conversation, tools included. Where the context policy cuts off tokens,
+	// it is the text before that; `prompt_token_ids` are what is left.
+	PromptText string `protobuf:"bytes,3,opt,name=prompt_text,json=promptText,proto3" json:"prompt_text,omitempty"`
+	// The ids of the prompt's tokens, as the model would read them.
+	PromptTokenIds []int32 `protobuf:"varint,4,rep,packed,name=prompt_token_ids,json=promptTokenIds,proto3" json:"prompt_token_ids,omitempty"`
+	// The number of the prompt's tokens.
+	PromptTokenCount int32 `protobuf:"varint,5,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
+	// The most tokens that prompt and answer may have together.
+	ContextLength int32 `protobuf:"varint,6,opt,name=context_length,json=contextLength,proto3" json:"context_length,omitempty"`
+	// The most tokens that each choice could have, after defaults and clamping.
+	MaxOutputTokens int32 `protobuf:"varint,7,opt,name=max_output_tokens,json=maxOutputTokens,proto3" json:"max_output_tokens,omitempty"`
+	// The options that would be in force: the request's, completed with those of the server and of the model, and clamped.
+	EffectiveOptions *GenerationOptions `protobuf:"bytes,8,opt,name=effective_options,json=effectiveOptions,proto3" json:"effective_options,omitempty"`
+	// What would be left out of the conversation to make it fit. Unset when nothing would be.
+	ContextTruncation *ContextTruncation `protobuf:"bytes,9,opt,name=context_truncation,json=contextTruncation,proto3" json:"context_truncation,omitempty"`
+	// The chat template's SHA-256, in hexadecimal digits. Empty for a model that has none.
+	ChatTemplateSha256 string `protobuf:"bytes,10,opt,name=chat_template_sha256,json=chatTemplateSha256,proto3" json:"chat_template_sha256,omitempty"`
+	// The arguments that the chat template would be given beside messages and tools, as the text of a JSON object: the
+	// request's own, and what `ChatRequest.reasoning` comes to. What the server gives to every request is not in it.
+	ChatTemplateArgumentsJson string `protobuf:"bytes,11,opt,name=chat_template_arguments_json,json=chatTemplateArgumentsJson,proto3" json:"chat_template_arguments_json,omitempty"`
+	// The name of the engine's parser that would read tool calls out of the answer. Empty when none does.
+	ToolCallParser string `protobuf:"bytes,12,opt,name=tool_call_parser,json=toolCallParser,proto3" json:"tool_call_parser,omitempty"`
+	// The name of the engine's parser that would tell thoughts from speech. Empty when none does.
+	ReasoningParser string `protobuf:"bytes,13,opt,name=reasoning_parser,json=reasoningParser,proto3" json:"reasoning_parser,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ExplainChatResponse) Reset() {
+	*x = ExplainChatResponse{}
+	mi := &file_palaver_v1_chat_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainChatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainChatResponse) ProtoMessage() {}
+
+func (x *ExplainChatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_palaver_v1_chat_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainChatResponse.ProtoReflect.Descriptor instead.
+func (*ExplainChatResponse) Descriptor() ([]byte, []int) {
+	return file_palaver_v1_chat_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExplainChatResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ExplainChatResponse) GetSystemFingerprint() string {
+	if x != nil {
+		return x.SystemFingerprint
+	}
+	return ""
+}
+
+func (x *ExplainChatResponse) GetPromptText() string {
+	if x != nil {
+		return x.PromptText
+	}
+	return ""
+}
+
+func (x *ExplainChatResponse) GetPromptTokenIds() []int32 {
+	if x != nil {
+		return x.PromptTokenIds
+	}
+	return nil
+}
+
+func (x *ExplainChatResponse) GetPromptTokenCount() int32 {
+	if x != nil {
+		return x.PromptTokenCount
+	}
+	return 0
+}
+
+func (x *ExplainChatResponse) GetContextLength() int32 {
+	if x != nil {
+		return x.ContextLength
+	}
+	return 0
+}
+
+func (x *ExplainChatResponse) GetMaxOutputTokens() int32 {
+	if x != nil {
+		return x.MaxOutputTokens
+	}
+	return 0
+}
+
+func (x *ExplainChatResponse) GetEffectiveOptions() *GenerationOptions {
+	if x != nil {
+		return x.EffectiveOptions
+	}
+	return nil
+}
+
+func (x *ExplainChatResponse) GetContextTruncation() *ContextTruncation {
+	if x != nil {
+		return x.ContextTruncation
+	}
+	return nil
+}
+
+func (x *ExplainChatResponse) GetChatTemplateSha256() string {
+	if x != nil {
+		return x.ChatTemplateSha256
+	}
+	return ""
+}
+
+func (x *ExplainChatResponse) GetChatTemplateArgumentsJson() string {
+	if x != nil {
+		return x.ChatTemplateArgumentsJson
+	}
+	return ""
+}
+
+func (x *ExplainChatResponse) GetToolCallParser() string {
+	if x != nil {
+		return x.ToolCallParser
+	}
+	return ""
+}
+
+func (x *ExplainChatResponse) GetReasoningParser() string {
+	if x != nil {
+		return x.ReasoningParser
+	}
+	return ""
+}
+
 var File_palaver_v1_chat_service_proto protoreflect.FileDescriptor
 
 const file_palaver_v1_chat_service_proto_rawDesc = "" +
@@ -1086,7 +1298,7 @@ const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	"\vprompt_text\x18\t \x01(\tR\n" +
 	"promptText\x12(\n" +
 	"\x10prompt_token_ids\x18\n" +
-	" \x03(\x05R\x0epromptTokenIds\"\xbb\x02\n" +
+	" \x03(\x05R\x0epromptTokenIds\"\xed\x02\n" +
 	"\tChatDelta\x12!\n" +
 	"\fchoice_index\x18\x01 \x01(\x05R\vchoiceIndex\x12'\n" +
 	"\x0fsequence_number\x18\x02 \x01(\x05R\x0esequenceNumber\x12\x12\n" +
@@ -1096,7 +1308,8 @@ const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	"tool_calls\x18\x05 \x03(\v2\x19.palaver.v1.ToolCallDeltaR\ttoolCalls\x120\n" +
 	"\blogprobs\x18\x06 \x01(\v2\x14.palaver.v1.LogprobsR\blogprobs\x12\x1b\n" +
 	"\ttoken_ids\x18\a \x03(\x05R\btokenIds\x12'\n" +
-	"\x05usage\x18\b \x01(\v2\x11.palaver.v1.UsageR\x05usage\"\xd9\x01\n" +
+	"\x05usage\x18\b \x01(\v2\x11.palaver.v1.UsageR\x05usage\x120\n" +
+	"\x06finish\x18\t \x01(\v2\x18.palaver.v1.ChoiceFinishR\x06finish\"\xd9\x01\n" +
 	"\fChatFinished\x122\n" +
 	"\achoices\x18\x01 \x03(\v2\x18.palaver.v1.ChoiceFinishR\achoices\x12'\n" +
 	"\x05usage\x18\x02 \x01(\v2\x11.palaver.v1.UsageR\x05usage\x12-\n" +
@@ -1113,12 +1326,32 @@ const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	"\x12context_truncation\x18\x05 \x01(\v2\x1d.palaver.v1.ContextTruncationR\x11contextTruncation\x12\x1f\n" +
 	"\vprompt_text\x18\x06 \x01(\tR\n" +
 	"promptText\x12(\n" +
-	"\x10prompt_token_ids\x18\a \x03(\x05R\x0epromptTokenIds2\xd7\x02\n" +
+	"\x10prompt_token_ids\x18\a \x03(\x05R\x0epromptTokenIds\"M\n" +
+	"\x12ExplainChatRequest\x127\n" +
+	"\x04chat\x18\x01 \x01(\v2\x17.palaver.v1.ChatRequestB\n" +
+	"\xe2A\x01\x02\xbaH\x03\xc8\x01\x01R\x04chat\"\x88\x05\n" +
+	"\x13ExplainChatResponse\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12-\n" +
+	"\x12system_fingerprint\x18\x02 \x01(\tR\x11systemFingerprint\x12\x1f\n" +
+	"\vprompt_text\x18\x03 \x01(\tR\n" +
+	"promptText\x12(\n" +
+	"\x10prompt_token_ids\x18\x04 \x03(\x05R\x0epromptTokenIds\x12,\n" +
+	"\x12prompt_token_count\x18\x05 \x01(\x05R\x10promptTokenCount\x12%\n" +
+	"\x0econtext_length\x18\x06 \x01(\x05R\rcontextLength\x12*\n" +
+	"\x11max_output_tokens\x18\a \x01(\x05R\x0fmaxOutputTokens\x12J\n" +
+	"\x11effective_options\x18\b \x01(\v2\x1d.palaver.v1.GenerationOptionsR\x10effectiveOptions\x12L\n" +
+	"\x12context_truncation\x18\t \x01(\v2\x1d.palaver.v1.ContextTruncationR\x11contextTruncation\x120\n" +
+	"\x14chat_template_sha256\x18\n" +
+	" \x01(\tR\x12chatTemplateSha256\x12?\n" +
+	"\x1cchat_template_arguments_json\x18\v \x01(\tR\x19chatTemplateArgumentsJson\x12(\n" +
+	"\x10tool_call_parser\x18\f \x01(\tR\x0etoolCallParser\x12)\n" +
+	"\x10reasoning_parser\x18\r \x01(\tR\x0freasoningParser2\xcf\x03\n" +
 	"\vChatService\x12V\n" +
 	"\x04Chat\x12\x17.palaver.v1.ChatRequest\x1a\x18.palaver.v1.ChatResponse\"\x1b\x82\xd3\xe4\x93\x02\x15:\x01*\"\x10/palaver/v1/chat\x12t\n" +
 	"\n" +
 	"StreamChat\x12\x1d.palaver.v1.StreamChatRequest\x1a\x1e.palaver.v1.StreamChatResponse\"%\x82\xd3\xe4\x93\x02\x1f:\x04chat\"\x17/palaver/v1/chat:stream0\x01\x12z\n" +
-	"\vCountTokens\x12\x1e.palaver.v1.CountTokensRequest\x1a\x1f.palaver.v1.CountTokensResponse\"*\x82\xd3\xe4\x93\x02$:\x04chat\"\x1c/palaver/v1/chat:countTokensBO\n" +
+	"\vCountTokens\x12\x1e.palaver.v1.CountTokensRequest\x1a\x1f.palaver.v1.CountTokensResponse\"*\x82\xd3\xe4\x93\x02$:\x04chat\"\x1c/palaver/v1/chat:countTokens\x12v\n" +
+	"\vExplainChat\x12\x1e.palaver.v1.ExplainChatRequest\x1a\x1f.palaver.v1.ExplainChatResponse\"&\x82\xd3\xe4\x93\x02 :\x04chat\"\x18/palaver/v1/chat:explainBO\n" +
 	"\x0edev.palaver.v1P\x01Z;github.com/palaver-chat/palaver/gen/go/palaver/v1;palaverv1b\x06proto3"
 
 var (
@@ -1133,7 +1366,7 @@ func file_palaver_v1_chat_service_proto_rawDescGZIP() []byte {
 	return file_palaver_v1_chat_service_proto_rawDescData
 }
 
-var file_palaver_v1_chat_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_palaver_v1_chat_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_palaver_v1_chat_service_proto_goTypes = []any{
 	(*ChatRequest)(nil),           // 0: palaver.v1.ChatRequest
 	(*ChatResponse)(nil),          // 1: palaver.v1.ChatResponse
@@ -1144,70 +1377,78 @@ var file_palaver_v1_chat_service_proto_goTypes = []any{
 	(*ChatFinished)(nil),          // 6: palaver.v1.ChatFinished
 	(*CountTokensRequest)(nil),    // 7: palaver.v1.CountTokensRequest
 	(*CountTokensResponse)(nil),   // 8: palaver.v1.CountTokensResponse
-	nil,                           // 9: palaver.v1.ChatRequest.LabelsEntry
-	(*Message)(nil),               // 10: palaver.v1.Message
-	(*GenerationOptions)(nil),     // 11: palaver.v1.GenerationOptions
-	(*Tool)(nil),                  // 12: palaver.v1.Tool
-	(*ToolChoice)(nil),            // 13: palaver.v1.ToolChoice
-	(*ResponseFormat)(nil),        // 14: palaver.v1.ResponseFormat
-	(*ReasoningOptions)(nil),      // 15: palaver.v1.ReasoningOptions
-	(*ContextPolicy)(nil),         // 16: palaver.v1.ContextPolicy
-	(*ResponseOptions)(nil),       // 17: palaver.v1.ResponseOptions
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*Choice)(nil),                // 19: palaver.v1.Choice
-	(*Usage)(nil),                 // 20: palaver.v1.Usage
-	(*Timings)(nil),               // 21: palaver.v1.Timings
-	(*ContextTruncation)(nil),     // 22: palaver.v1.ContextTruncation
-	(*Logprobs)(nil),              // 23: palaver.v1.Logprobs
-	(*status.Status)(nil),         // 24: google.rpc.Status
-	(*ToolCallDelta)(nil),         // 25: palaver.v1.ToolCallDelta
-	(*ChoiceFinish)(nil),          // 26: palaver.v1.ChoiceFinish
+	(*ExplainChatRequest)(nil),    // 9: palaver.v1.ExplainChatRequest
+	(*ExplainChatResponse)(nil),   // 10: palaver.v1.ExplainChatResponse
+	nil,                           // 11: palaver.v1.ChatRequest.LabelsEntry
+	(*Message)(nil),               // 12: palaver.v1.Message
+	(*GenerationOptions)(nil),     // 13: palaver.v1.GenerationOptions
+	(*Tool)(nil),                  // 14: palaver.v1.Tool
+	(*ToolChoice)(nil),            // 15: palaver.v1.ToolChoice
+	(*ResponseFormat)(nil),        // 16: palaver.v1.ResponseFormat
+	(*ReasoningOptions)(nil),      // 17: palaver.v1.ReasoningOptions
+	(*ContextPolicy)(nil),         // 18: palaver.v1.ContextPolicy
+	(*ResponseOptions)(nil),       // 19: palaver.v1.ResponseOptions
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*Choice)(nil),                // 21: palaver.v1.Choice
+	(*Usage)(nil),                 // 22: palaver.v1.Usage
+	(*Timings)(nil),               // 23: palaver.v1.Timings
+	(*ContextTruncation)(nil),     // 24: palaver.v1.ContextTruncation
+	(*Logprobs)(nil),              // 25: palaver.v1.Logprobs
+	(*status.Status)(nil),         // 26: google.rpc.Status
+	(*ToolCallDelta)(nil),         // 27: palaver.v1.ToolCallDelta
+	(*ChoiceFinish)(nil),          // 28: palaver.v1.ChoiceFinish
 }
 var file_palaver_v1_chat_service_proto_depIdxs = []int32{
-	10, // 0: palaver.v1.ChatRequest.messages:type_name -> palaver.v1.Message
-	11, // 1: palaver.v1.ChatRequest.options:type_name -> palaver.v1.GenerationOptions
-	12, // 2: palaver.v1.ChatRequest.tools:type_name -> palaver.v1.Tool
-	13, // 3: palaver.v1.ChatRequest.tool_choice:type_name -> palaver.v1.ToolChoice
-	14, // 4: palaver.v1.ChatRequest.response_format:type_name -> palaver.v1.ResponseFormat
-	15, // 5: palaver.v1.ChatRequest.reasoning:type_name -> palaver.v1.ReasoningOptions
-	16, // 6: palaver.v1.ChatRequest.context_policy:type_name -> palaver.v1.ContextPolicy
-	17, // 7: palaver.v1.ChatRequest.response_options:type_name -> palaver.v1.ResponseOptions
-	9,  // 8: palaver.v1.ChatRequest.labels:type_name -> palaver.v1.ChatRequest.LabelsEntry
-	18, // 9: palaver.v1.ChatResponse.create_time:type_name -> google.protobuf.Timestamp
-	19, // 10: palaver.v1.ChatResponse.choices:type_name -> palaver.v1.Choice
-	20, // 11: palaver.v1.ChatResponse.usage:type_name -> palaver.v1.Usage
-	21, // 12: palaver.v1.ChatResponse.timings:type_name -> palaver.v1.Timings
-	22, // 13: palaver.v1.ChatResponse.context_truncation:type_name -> palaver.v1.ContextTruncation
-	11, // 14: palaver.v1.ChatResponse.effective_options:type_name -> palaver.v1.GenerationOptions
-	23, // 15: palaver.v1.ChatResponse.prompt_logprobs:type_name -> palaver.v1.Logprobs
+	12, // 0: palaver.v1.ChatRequest.messages:type_name -> palaver.v1.Message
+	13, // 1: palaver.v1.ChatRequest.options:type_name -> palaver.v1.GenerationOptions
+	14, // 2: palaver.v1.ChatRequest.tools:type_name -> palaver.v1.Tool
+	15, // 3: palaver.v1.ChatRequest.tool_choice:type_name -> palaver.v1.ToolChoice
+	16, // 4: palaver.v1.ChatRequest.response_format:type_name -> palaver.v1.ResponseFormat
+	17, // 5: palaver.v1.ChatRequest.reasoning:type_name -> palaver.v1.ReasoningOptions
+	18, // 6: palaver.v1.ChatRequest.context_policy:type_name -> palaver.v1.ContextPolicy
+	19, // 7: palaver.v1.ChatRequest.response_options:type_name -> palaver.v1.ResponseOptions
+	11, // 8: palaver.v1.ChatRequest.labels:type_name -> palaver.v1.ChatRequest.LabelsEntry
+	20, // 9: palaver.v1.ChatResponse.create_time:type_name -> google.protobuf.Timestamp
+	21, // 10: palaver.v1.ChatResponse.choices:type_name -> palaver.v1.Choice
+	22, // 11: palaver.v1.ChatResponse.usage:type_name -> palaver.v1.Usage
+	23, // 12: palaver.v1.ChatResponse.timings:type_name -> palaver.v1.Timings
+	24, // 13: palaver.v1.ChatResponse.context_truncation:type_name -> palaver.v1.ContextTruncation
+	13, // 14: palaver.v1.ChatResponse.effective_options:type_name -> palaver.v1.GenerationOptions
+	25, // 15: palaver.v1.ChatResponse.prompt_logprobs:type_name -> palaver.v1.Logprobs
 	0,  // 16: palaver.v1.StreamChatRequest.chat:type_name -> palaver.v1.ChatRequest
 	4,  // 17: palaver.v1.StreamChatResponse.started:type_name -> palaver.v1.ChatStarted
 	5,  // 18: palaver.v1.StreamChatResponse.delta:type_name -> palaver.v1.ChatDelta
 	6,  // 19: palaver.v1.StreamChatResponse.finished:type_name -> palaver.v1.ChatFinished
-	24, // 20: palaver.v1.StreamChatResponse.error:type_name -> google.rpc.Status
-	18, // 21: palaver.v1.ChatStarted.create_time:type_name -> google.protobuf.Timestamp
-	22, // 22: palaver.v1.ChatStarted.context_truncation:type_name -> palaver.v1.ContextTruncation
-	11, // 23: palaver.v1.ChatStarted.effective_options:type_name -> palaver.v1.GenerationOptions
-	25, // 24: palaver.v1.ChatDelta.tool_calls:type_name -> palaver.v1.ToolCallDelta
-	23, // 25: palaver.v1.ChatDelta.logprobs:type_name -> palaver.v1.Logprobs
-	20, // 26: palaver.v1.ChatDelta.usage:type_name -> palaver.v1.Usage
-	26, // 27: palaver.v1.ChatFinished.choices:type_name -> palaver.v1.ChoiceFinish
-	20, // 28: palaver.v1.ChatFinished.usage:type_name -> palaver.v1.Usage
-	21, // 29: palaver.v1.ChatFinished.timings:type_name -> palaver.v1.Timings
-	23, // 30: palaver.v1.ChatFinished.prompt_logprobs:type_name -> palaver.v1.Logprobs
-	0,  // 31: palaver.v1.CountTokensRequest.chat:type_name -> palaver.v1.ChatRequest
-	22, // 32: palaver.v1.CountTokensResponse.context_truncation:type_name -> palaver.v1.ContextTruncation
-	0,  // 33: palaver.v1.ChatService.Chat:input_type -> palaver.v1.ChatRequest
-	2,  // 34: palaver.v1.ChatService.StreamChat:input_type -> palaver.v1.StreamChatRequest
-	7,  // 35: palaver.v1.ChatService.CountTokens:input_type -> palaver.v1.CountTokensRequest
-	1,  // 36: palaver.v1.ChatService.Chat:output_type -> palaver.v1.ChatResponse
-	3,  // 37: palaver.v1.ChatService.StreamChat:output_type -> palaver.v1.StreamChatResponse
-	8,  // 38: palaver.v1.ChatService.CountTokens:output_type -> palaver.v1.CountTokensResponse
-	36, // [36:39] is the sub-list for method output_type
-	33, // [33:36] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	26, // 20: palaver.v1.StreamChatResponse.error:type_name -> google.rpc.Status
+	20, // 21: palaver.v1.ChatStarted.create_time:type_name -> google.protobuf.Timestamp
+	24, // 22: palaver.v1.ChatStarted.context_truncation:type_name -> palaver.v1.ContextTruncation
+	13, // 23: palaver.v1.ChatStarted.effective_options:type_name -> palaver.v1.GenerationOptions
+	27, // 24: palaver.v1.ChatDelta.tool_calls:type_name -> palaver.v1.ToolCallDelta
+	25, // 25: palaver.v1.ChatDelta.logprobs:type_name -> palaver.v1.Logprobs
+	22, // 26: palaver.v1.ChatDelta.usage:type_name -> palaver.v1.Usage
+	28, // 27: palaver.v1.ChatDelta.finish:type_name -> palaver.v1.ChoiceFinish
+	28, // 28: palaver.v1.ChatFinished.choices:type_name -> palaver.v1.ChoiceFinish
+	22, // 29: palaver.v1.ChatFinished.usage:type_name -> palaver.v1.Usage
+	23, // 30: palaver.v1.ChatFinished.timings:type_name -> palaver.v1.Timings
+	25, // 31: palaver.v1.ChatFinished.prompt_logprobs:type_name -> palaver.v1.Logprobs
+	0,  // 32: palaver.v1.CountTokensRequest.chat:type_name -> palaver.v1.ChatRequest
+	24, // 33: palaver.v1.CountTokensResponse.context_truncation:type_name -> palaver.v1.ContextTruncation
+	0,  // 34: palaver.v1.ExplainChatRequest.chat:type_name -> palaver.v1.ChatRequest
+	13, // 35: palaver.v1.ExplainChatResponse.effective_options:type_name -> palaver.v1.GenerationOptions
+	24, // 36: palaver.v1.ExplainChatResponse.context_truncation:type_name -> palaver.v1.ContextTruncation
+	0,  // 37: palaver.v1.ChatService.Chat:input_type -> palaver.v1.ChatRequest
+	2,  // 38: palaver.v1.ChatService.StreamChat:input_type -> palaver.v1.StreamChatRequest
+	7,  // 39: palaver.v1.ChatService.CountTokens:input_type -> palaver.v1.CountTokensRequest
+	9,  // 40: palaver.v1.ChatService.ExplainChat:input_type -> palaver.v1.ExplainChatRequest
+	1,  // 41: palaver.v1.ChatService.Chat:output_type -> palaver.v1.ChatResponse
+	3,  // 42: palaver.v1.ChatService.StreamChat:output_type -> palaver.v1.StreamChatResponse
+	8,  // 43: palaver.v1.ChatService.CountTokens:output_type -> palaver.v1.CountTokensResponse
+	10, // 44: palaver.v1.ChatService.ExplainChat:output_type -> palaver.v1.ExplainChatResponse
+	41, // [41:45] is the sub-list for method output_type
+	37, // [37:41] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_palaver_v1_chat_service_proto_init() }
@@ -1241,7 +1482,7 @@ func file_palaver_v1_chat_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_palaver_v1_chat_service_proto_rawDesc), len(file_palaver_v1_chat_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	ChatService_Chat_FullMethodName        = "/palaver.v1.ChatService/Chat"
 	ChatService_StreamChat_FullMethodName  = "/palaver.v1.ChatService/StreamChat"
 	ChatService_CountTokens_FullMethodName = "/palaver.v1.ChatService/CountTokens"
+	ChatService_ExplainChat_FullMethodName = "/palaver.v1.ChatService/ExplainChat"
 )
 
 // ChatServiceClient is the client API for ChatService service.
@@ -41,6 +42,11 @@ type ChatServiceClient interface {
 	StreamChat(ctx context.Context, in *StreamChatRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamChatResponse], error)
 	// Counts the tokens that a conversation's prompt has, as `Chat` would render it, without generating anything.
 	CountTokens(ctx context.Context, in *CountTokensRequest, opts ...grpc.CallOption) (*CountTokensResponse, error)
+	// Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+	// generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+	// callers with an API key need one that names this method among its methods, callers without one a setting of the
+	// server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+	ExplainChat(ctx context.Context, in *ExplainChatRequest, opts ...grpc.CallOption) (*ExplainChatResponse, error)
 }
 
 type chatServiceClient struct {
@@ -90,6 +96,16 @@ func (c *chatServiceClient) CountTokens(ctx context.Context, in *CountTokensRequ
 	return out, nil
 }
 
+func (c *chatServiceClient) ExplainChat(ctx context.Context, in *ExplainChatRequest, opts ...grpc.CallOption) (*ExplainChatResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainChatResponse)
+	err := c.cc.Invoke(ctx, ChatService_ExplainChat_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ChatServiceServer is the server API for ChatService service.
 // All implementations must embed UnimplementedChatServiceServer
 // for forward compatibility.
@@ -107,6 +123,11 @@ type ChatServiceServer interface {
 	StreamChat(*StreamChatRequest, grpc.ServerStreamingServer[StreamChatResponse]) error
 	// Counts the tokens that a conversation's prompt has, as `Chat` would render it, without generating anything.
 	CountTokens(context.Context, *CountTokensRequest) (*CountTokensResponse, error)
+	// Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+	// generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+	// callers with an API key need one that names this method among its methods, callers without one a setting of the
+	// server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+	ExplainChat(context.Context, *ExplainChatRequest) (*ExplainChatResponse, error)
 	mustEmbedUnimplementedChatServiceServer()
 }
 
@@ -125,6 +146,9 @@ func (UnimplementedChatServiceServer) StreamChat(*StreamChatRequest, grpc.Server
 }
 func (UnimplementedChatServiceServer) CountTokens(context.Context, *CountTokensRequest) (*CountTokensResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CountTokens not implemented")
+}
+func (UnimplementedChatServiceServer) ExplainChat(context.Context, *ExplainChatRequest) (*ExplainChatResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainChat not implemented")
 }
 func (UnimplementedChatServiceServer) mustEmbedUnimplementedChatServiceServer() {}
 func (UnimplementedChatServiceServer) testEmbeddedByValue()                     {}
@@ -194,6 +218,24 @@ func _ChatService_CountTokens_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ChatService_ExplainChat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainChatRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ChatServiceServer).ExplainChat(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ChatService_ExplainChat_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ChatServiceServer).ExplainChat(ctx, req.(*ExplainChatRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ChatService_ServiceDesc is the grpc.ServiceDesc for ChatService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -208,6 +250,10 @@ var ChatService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CountTokens",
 			Handler:    _ChatService_CountTokens_Handler,
+		},
+		{
+			MethodName: "ExplainChat",
+			Handler:    _ChatService_ExplainChat_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

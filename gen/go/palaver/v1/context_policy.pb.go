@@ -30,8 +30,9 @@ const (
 	ContextOverflow_CONTEXT_OVERFLOW_UNSPECIFIED ContextOverflow = 0
 	// The request is refused with INVALID_ARGUMENT. The default.
 	ContextOverflow_CONTEXT_OVERFLOW_REJECT ContextOverflow = 1
-	// The oldest turns are left out, whole, until the rest fits. System messages and the last turn stay, and a tool's
-	// answer goes with its call. If these alone are too long, the request is refused.
+	// The oldest turns are left out, whole, until the rest fits. A turn is a user message and all that follows it up to
+	// the next one. System messages and the last turn stay, and a tool's answer goes with its call. If these alone are
+	// too long, the request is refused.
 	ContextOverflow_CONTEXT_OVERFLOW_DROP_OLDEST ContextOverflow = 2
 	// The first tokens of the prompt are cut off, system message and marks of the chat template included.
 	ContextOverflow_CONTEXT_OVERFLOW_TRUNCATE_START ContextOverflow = 3
@@ -87,7 +88,8 @@ func (ContextOverflow) EnumDescriptor() ([]byte, []int) {
 // What happens to a conversation that is longer than the model's context.
 type ContextPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+	// What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+	// unless its operator wants it otherwise.
 	Overflow *ContextOverflow `protobuf:"varint,1,opt,name=overflow,proto3,enum=palaver.v1.ContextOverflow,oneof" json:"overflow,omitempty"`
 	// The longest prompt that is not too long, in tokens, from 1. Unset means the model's context length less
 	// `reserved_output_tokens`. More than that is refused.
@@ -156,8 +158,11 @@ type ContextTruncation struct {
 	DroppedMessageCount int32 `protobuf:"varint,1,opt,name=dropped_message_count,json=droppedMessageCount,proto3" json:"dropped_message_count,omitempty"`
 	// How many tokens of the prompt were left out, those of the messages included.
 	DroppedTokenCount int32 `protobuf:"varint,2,opt,name=dropped_token_count,json=droppedTokenCount,proto3" json:"dropped_token_count,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+	// as a request has messages.
+	DroppedMessageIndices []int32 `protobuf:"varint,3,rep,packed,name=dropped_message_indices,json=droppedMessageIndices,proto3" json:"dropped_message_indices,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ContextTruncation) Reset() {
@@ -204,6 +209,13 @@ func (x *ContextTruncation) GetDroppedTokenCount() int32 {
 	return 0
 }
 
+func (x *ContextTruncation) GetDroppedMessageIndices() []int32 {
+	if x != nil {
+		return x.DroppedMessageIndices
+	}
+	return nil
+}
+
 var File_palaver_v1_context_policy_proto protoreflect.FileDescriptor
 
 const file_palaver_v1_context_policy_proto_rawDesc = "" +
@@ -217,10 +229,11 @@ const file_palaver_v1_context_policy_proto_rawDesc = "" +
 	"\x16reserved_output_tokens\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x01H\x02R\x14reservedOutputTokens\x88\x01\x01B\v\n" +
 	"\t_overflowB\x14\n" +
 	"\x12_max_prompt_tokensB\x19\n" +
-	"\x17_reserved_output_tokens\"w\n" +
+	"\x17_reserved_output_tokens\"\xaf\x01\n" +
 	"\x11ContextTruncation\x122\n" +
 	"\x15dropped_message_count\x18\x01 \x01(\x05R\x13droppedMessageCount\x12.\n" +
-	"\x13dropped_token_count\x18\x02 \x01(\x05R\x11droppedTokenCount*\xba\x01\n" +
+	"\x13dropped_token_count\x18\x02 \x01(\x05R\x11droppedTokenCount\x126\n" +
+	"\x17dropped_message_indices\x18\x03 \x03(\x05R\x15droppedMessageIndices*\xba\x01\n" +
 	"\x0fContextOverflow\x12 \n" +
 	"\x1cCONTEXT_OVERFLOW_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17CONTEXT_OVERFLOW_REJECT\x10\x01\x12 \n" +

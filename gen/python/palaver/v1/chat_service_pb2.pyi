@@ -435,6 +435,7 @@ class ChatDelta(_message.Message):
     LOGPROBS_FIELD_NUMBER: _builtins.int
     TOKEN_IDS_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    FINISH_FIELD_NUMBER: _builtins.int
     choice_index: _builtins.int
     """The choice that this is a piece of, from 0."""
     sequence_number: _builtins.int
@@ -459,6 +460,12 @@ class ChatDelta(_message.Message):
     def usage(self) -> _usage_pb2.Usage:
         """The tokens of the whole call so far. Set when the request asked for running usage."""
 
+    @_builtins.property
+    def finish(self) -> _choice_pb2.ChoiceFinish:
+        """How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+        before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+        """
+
     def __init__(
         self,
         *,
@@ -470,10 +477,11 @@ class ChatDelta(_message.Message):
         logprobs: _logprobs_pb2.Logprobs | None = ...,
         token_ids: _abc.Iterable[_builtins.int] | None = ...,
         usage: _usage_pb2.Usage | None = ...,
+        finish: _choice_pb2.ChoiceFinish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["logprobs", b"logprobs", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finish", b"finish", "logprobs", b"logprobs", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice_index", b"choice_index", "logprobs", b"logprobs", "reasoning", b"reasoning", "sequence_number", b"sequence_number", "text", b"text", "token_ids", b"token_ids", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice_index", b"choice_index", "finish", b"finish", "logprobs", b"logprobs", "reasoning", b"reasoning", "sequence_number", b"sequence_number", "text", b"text", "token_ids", b"token_ids", "tool_calls", b"tool_calls", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -596,3 +604,107 @@ class CountTokensResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
+
+@_typing.final
+class ExplainChatRequest(_message.Message):
+    """A conversation that is to be explained. Over REST the body is `chat`, and the other fields are query parameters."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def chat(self) -> Global___ChatRequest:
+        """The conversation, and how it would be answered. Required."""
+
+    def __init__(
+        self,
+        *,
+        chat: Global___ChatRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat", b"chat"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainChatRequest: _TypeAlias = ExplainChatRequest  # noqa: Y015
+
+@_typing.final
+class ExplainChatResponse(_message.Message):
+    """What the model would be given, and how its answer would be generated and read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SYSTEM_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    PROMPT_TEXT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_IDS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    CONTEXT_LENGTH_FIELD_NUMBER: _builtins.int
+    MAX_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_OPTIONS_FIELD_NUMBER: _builtins.int
+    CONTEXT_TRUNCATION_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_SHA256_FIELD_NUMBER: _builtins.int
+    CHAT_TEMPLATE_ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
+    TOOL_CALL_PARSER_FIELD_NUMBER: _builtins.int
+    REASONING_PARSER_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """The `Model.id` of the model that would answer."""
+    system_fingerprint: _builtins.str
+    """What the answer's `system_fingerprint` would be."""
+    prompt_text: _builtins.str
+    """The text that the chat template made of the conversation, tools included. Where the context policy cuts off tokens,
+    it is the text before that; `prompt_token_ids` are what is left.
+    """
+    prompt_token_count: _builtins.int
+    """The number of the prompt's tokens."""
+    context_length: _builtins.int
+    """The most tokens that prompt and answer may have together."""
+    max_output_tokens: _builtins.int
+    """The most tokens that each choice could have, after defaults and clamping."""
+    chat_template_sha256: _builtins.str
+    """The chat template's SHA-256, in hexadecimal digits. Empty for a model that has none."""
+    chat_template_arguments_json: _builtins.str
+    """The arguments that the chat template would be given beside messages and tools, as the text of a JSON object: the
+    request's own, and what `ChatRequest.reasoning` comes to. What the server gives to every request is not in it.
+    """
+    tool_call_parser: _builtins.str
+    """The name of the engine's parser that would read tool calls out of the answer. Empty when none does."""
+    reasoning_parser: _builtins.str
+    """The name of the engine's parser that would tell thoughts from speech. Empty when none does."""
+    @_builtins.property
+    def prompt_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The ids of the prompt's tokens, as the model would read them."""
+
+    @_builtins.property
+    def effective_options(self) -> _generation_options_pb2.GenerationOptions:
+        """The options that would be in force: the request's, completed with those of the server and of the model, and clamped."""
+
+    @_builtins.property
+    def context_truncation(self) -> _context_policy_pb2.ContextTruncation:
+        """What would be left out of the conversation to make it fit. Unset when nothing would be."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        system_fingerprint: _builtins.str = ...,
+        prompt_text: _builtins.str = ...,
+        prompt_token_ids: _abc.Iterable[_builtins.int] | None = ...,
+        prompt_token_count: _builtins.int = ...,
+        context_length: _builtins.int = ...,
+        max_output_tokens: _builtins.int = ...,
+        effective_options: _generation_options_pb2.GenerationOptions | None = ...,
+        context_truncation: _context_policy_pb2.ContextTruncation | None = ...,
+        chat_template_sha256: _builtins.str = ...,
+        chat_template_arguments_json: _builtins.str = ...,
+        tool_call_parser: _builtins.str = ...,
+        reasoning_parser: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_truncation", b"context_truncation", "effective_options", b"effective_options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chat_template_arguments_json", b"chat_template_arguments_json", "chat_template_sha256", b"chat_template_sha256", "context_length", b"context_length", "context_truncation", b"context_truncation", "effective_options", b"effective_options", "max_output_tokens", b"max_output_tokens", "model", b"model", "prompt_text", b"prompt_text", "prompt_token_count", b"prompt_token_count", "prompt_token_ids", b"prompt_token_ids", "reasoning_parser", b"reasoning_parser", "system_fingerprint", b"system_fingerprint", "tool_call_parser", b"tool_call_parser"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainChatResponse: _TypeAlias = ExplainChatResponse  # noqa: Y015

@@ -55,6 +55,11 @@ class ChatServiceStub:
                 request_serializer=palaver_dot_v1_dot_chat__service__pb2.CountTokensRequest.SerializeToString,
                 response_deserializer=palaver_dot_v1_dot_chat__service__pb2.CountTokensResponse.FromString,
                 _registered_method=True)
+        self.ExplainChat = channel.unary_unary(
+                '/palaver.v1.ChatService/ExplainChat',
+                request_serializer=palaver_dot_v1_dot_chat__service__pb2.ExplainChatRequest.SerializeToString,
+                response_deserializer=palaver_dot_v1_dot_chat__service__pb2.ExplainChatResponse.FromString,
+                _registered_method=True)
 
 
 class ChatServiceServicer:
@@ -87,6 +92,16 @@ class ChatServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainChat(self, request, context):
+        """Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+        generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+        callers with an API key need one that names this method among its methods, callers without one a setting of the
+        server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChatServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -104,6 +119,11 @@ def add_ChatServiceServicer_to_server(servicer, server):
                     servicer.CountTokens,
                     request_deserializer=palaver_dot_v1_dot_chat__service__pb2.CountTokensRequest.FromString,
                     response_serializer=palaver_dot_v1_dot_chat__service__pb2.CountTokensResponse.SerializeToString,
+            ),
+            'ExplainChat': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainChat,
+                    request_deserializer=palaver_dot_v1_dot_chat__service__pb2.ExplainChatRequest.FromString,
+                    response_serializer=palaver_dot_v1_dot_chat__service__pb2.ExplainChatResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -193,6 +213,33 @@ class ChatService:
             '/palaver.v1.ChatService/CountTokens',
             palaver_dot_v1_dot_chat__service__pb2.CountTokensRequest.SerializeToString,
             palaver_dot_v1_dot_chat__service__pb2.CountTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainChat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/palaver.v1.ChatService/ExplainChat',
+            palaver_dot_v1_dot_chat__service__pb2.ExplainChatRequest.SerializeToString,
+            palaver_dot_v1_dot_chat__service__pb2.ExplainChatResponse.FromString,
             options,
             channel_credentials,
             insecure,

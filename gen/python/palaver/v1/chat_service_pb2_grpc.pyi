@@ -45,6 +45,12 @@ class ChatServiceStub:
     """Answers a conversation piece by piece, as it is generated: one `started`, any number of `delta`, one `finished`."""
     CountTokens: _grpc.UnaryUnaryMultiCallable[_chat_service_pb2.CountTokensRequest, _chat_service_pb2.CountTokensResponse]
     """Counts the tokens that a conversation's prompt has, as `Chat` would render it, without generating anything."""
+    ExplainChat: _grpc.UnaryUnaryMultiCallable[_chat_service_pb2.ExplainChatRequest, _chat_service_pb2.ExplainChatResponse]
+    """Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+    generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+    callers with an API key need one that names this method among its methods, callers without one a setting of the
+    server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+    """
 
 @_typing.type_check_only
 class ChatServiceAsyncStub(ChatServiceStub):
@@ -63,6 +69,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """Answers a conversation piece by piece, as it is generated: one `started`, any number of `delta`, one `finished`."""
     CountTokens: _aio.UnaryUnaryMultiCallable[_chat_service_pb2.CountTokensRequest, _chat_service_pb2.CountTokensResponse]  # type: ignore[assignment]
     """Counts the tokens that a conversation's prompt has, as `Chat` would render it, without generating anything."""
+    ExplainChat: _aio.UnaryUnaryMultiCallable[_chat_service_pb2.ExplainChatRequest, _chat_service_pb2.ExplainChatResponse]  # type: ignore[assignment]
+    """Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+    generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+    callers with an API key need one that names this method among its methods, callers without one a setting of the
+    server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+    """
 
 class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """Talks with a model.
@@ -96,5 +108,17 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_chat_service_pb2.CountTokensResponse, _abc.Awaitable[_chat_service_pb2.CountTokensResponse]]:
         """Counts the tokens that a conversation's prompt has, as `Chat` would render it, without generating anything."""
+
+    @_abc_1.abstractmethod
+    def ExplainChat(
+        self,
+        request: _chat_service_pb2.ExplainChatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chat_service_pb2.ExplainChatResponse, _abc.Awaitable[_chat_service_pb2.ExplainChatResponse]]:
+        """Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+        generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+        callers with an API key need one that names this method among its methods, callers without one a setting of the
+        server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+        """
 
 def add_ChatServiceServicer_to_server(servicer: ChatServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpalaver/v1/context_policy.proto\x12\npalaver.v1\x1a\x1b\x62uf/validate/validate.proto\"\xc0\x02\n\rContextPolicy\x12\x99\x01\n\x08overflow\x18\x01 \x01(\x0e\x32\x1b.palaver.v1.ContextOverflowBe\xbaHb\x82\x01\x02\x10\x01\xba\x01Z\n\x0fnot-unspecified\x12<must not be unspecified: leave the field out for the default\x1a\tthis != 0H\x00\x88\x01\x01\x12\'\n\x11max_prompt_tokens\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12,\n\x16reserved_output_tokens\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x02\x88\x01\x01\x42\x0b\n\t_overflowB\x14\n\x12_max_prompt_tokensB\x19\n\x17_reserved_output_tokens\"O\n\x11\x43ontextTruncation\x12\x1d\n\x15\x64ropped_message_count\x18\x01 \x01(\x05\x12\x1b\n\x13\x64ropped_token_count\x18\x02 \x01(\x05*\xba\x01\n\x0f\x43ontextOverflow\x12 \n\x1c\x43ONTEXT_OVERFLOW_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTEXT_OVERFLOW_REJECT\x10\x01\x12 \n\x1c\x43ONTEXT_OVERFLOW_DROP_OLDEST\x10\x02\x12#\n\x1f\x43ONTEXT_OVERFLOW_TRUNCATE_START\x10\x03\x12!\n\x1d\x43ONTEXT_OVERFLOW_TRUNCATE_END\x10\x04\x42O\n\x0e\x64\x65v.palaver.v1P\x01Z;github.com/palaver-chat/palaver/gen/go/palaver/v1;palaverv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpalaver/v1/context_policy.proto\x12\npalaver.v1\x1a\x1b\x62uf/validate/validate.proto\"\xc0\x02\n\rContextPolicy\x12\x99\x01\n\x08overflow\x18\x01 \x01(\x0e\x32\x1b.palaver.v1.ContextOverflowBe\xbaHb\x82\x01\x02\x10\x01\xba\x01Z\n\x0fnot-unspecified\x12<must not be unspecified: leave the field out for the default\x1a\tthis != 0H\x00\x88\x01\x01\x12\'\n\x11max_prompt_tokens\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x01\x88\x01\x01\x12,\n\x16reserved_output_tokens\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x02\x88\x01\x01\x42\x0b\n\t_overflowB\x14\n\x12_max_prompt_tokensB\x19\n\x17_reserved_output_tokens\"p\n\x11\x43ontextTruncation\x12\x1d\n\x15\x64ropped_message_count\x18\x01 \x01(\x05\x12\x1b\n\x13\x64ropped_token_count\x18\x02 \x01(\x05\x12\x1f\n\x17\x64ropped_message_indices\x18\x03 \x03(\x05*\xba\x01\n\x0f\x43ontextOverflow\x12 \n\x1c\x43ONTEXT_OVERFLOW_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTEXT_OVERFLOW_REJECT\x10\x01\x12 \n\x1c\x43ONTEXT_OVERFLOW_DROP_OLDEST\x10\x02\x12#\n\x1f\x43ONTEXT_OVERFLOW_TRUNCATE_START\x10\x03\x12!\n\x1d\x43ONTEXT_OVERFLOW_TRUNCATE_END\x10\x04\x42O\n\x0e\x64\x65v.palaver.v1P\x01Z;github.com/palaver-chat/palaver/gen/go/palaver/v1;palaverv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,10 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTEXTPOLICY'].fields_by_name['max_prompt_tokens']._serialized_options = b'\272H\004\032\002(\001'
   _globals['_CONTEXTPOLICY'].fields_by_name['reserved_output_tokens']._loaded_options = None
   _globals['_CONTEXTPOLICY'].fields_by_name['reserved_output_tokens']._serialized_options = b'\272H\004\032\002(\001'
-  _globals['_CONTEXTOVERFLOW']._serialized_start=481
-  _globals['_CONTEXTOVERFLOW']._serialized_end=667
+  _globals['_CONTEXTOVERFLOW']._serialized_start=514
+  _globals['_CONTEXTOVERFLOW']._serialized_end=700
   _globals['_CONTEXTPOLICY']._serialized_start=77
   _globals['_CONTEXTPOLICY']._serialized_end=397
   _globals['_CONTEXTTRUNCATION']._serialized_start=399
-  _globals['_CONTEXTTRUNCATION']._serialized_end=478
+  _globals['_CONTEXTTRUNCATION']._serialized_end=511
 # @@protoc_insertion_point(module_scope)

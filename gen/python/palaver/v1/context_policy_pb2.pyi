@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -28,8 +30,9 @@ class _ContextOverflowEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conte
     CONTEXT_OVERFLOW_REJECT: _ContextOverflow.ValueType  # 1
     """The request is refused with INVALID_ARGUMENT. The default."""
     CONTEXT_OVERFLOW_DROP_OLDEST: _ContextOverflow.ValueType  # 2
-    """The oldest turns are left out, whole, until the rest fits. System messages and the last turn stay, and a tool's
-    answer goes with its call. If these alone are too long, the request is refused.
+    """The oldest turns are left out, whole, until the rest fits. A turn is a user message and all that follows it up to
+    the next one. System messages and the last turn stay, and a tool's answer goes with its call. If these alone are
+    too long, the request is refused.
     """
     CONTEXT_OVERFLOW_TRUNCATE_START: _ContextOverflow.ValueType  # 3
     """The first tokens of the prompt are cut off, system message and marks of the chat template included."""
@@ -44,8 +47,9 @@ CONTEXT_OVERFLOW_UNSPECIFIED: ContextOverflow.ValueType  # 0
 CONTEXT_OVERFLOW_REJECT: ContextOverflow.ValueType  # 1
 """The request is refused with INVALID_ARGUMENT. The default."""
 CONTEXT_OVERFLOW_DROP_OLDEST: ContextOverflow.ValueType  # 2
-"""The oldest turns are left out, whole, until the rest fits. System messages and the last turn stay, and a tool's
-answer goes with its call. If these alone are too long, the request is refused.
+"""The oldest turns are left out, whole, until the rest fits. A turn is a user message and all that follows it up to
+the next one. System messages and the last turn stay, and a tool's answer goes with its call. If these alone are
+too long, the request is refused.
 """
 CONTEXT_OVERFLOW_TRUNCATE_START: ContextOverflow.ValueType  # 3
 """The first tokens of the prompt are cut off, system message and marks of the chat template included."""
@@ -63,7 +67,9 @@ class ContextPolicy(_message.Message):
     MAX_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     RESERVED_OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     overflow: Global___ContextOverflow.ValueType
-    """What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`."""
+    """What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+    unless its operator wants it otherwise.
+    """
     max_prompt_tokens: _builtins.int
     """The longest prompt that is not too long, in tokens, from 1. Unset means the model's context length less
     `reserved_output_tokens`. More than that is refused.
@@ -104,19 +110,27 @@ class ContextTruncation(_message.Message):
 
     DROPPED_MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     DROPPED_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    DROPPED_MESSAGE_INDICES_FIELD_NUMBER: _builtins.int
     dropped_message_count: _builtins.int
     """How many messages were left out."""
     dropped_token_count: _builtins.int
     """How many tokens of the prompt were left out, those of the messages included."""
+    @_builtins.property
+    def dropped_message_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+        as a request has messages.
+        """
+
     def __init__(
         self,
         *,
         dropped_message_count: _builtins.int = ...,
         dropped_token_count: _builtins.int = ...,
+        dropped_message_indices: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_message_count", b"dropped_message_count", "dropped_token_count", b"dropped_token_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_message_count", b"dropped_message_count", "dropped_message_indices", b"dropped_message_indices", "dropped_token_count", b"dropped_token_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

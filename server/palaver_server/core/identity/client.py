@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BY_NAME_ALONE = frozenset({"palaver.v1.ChatService/ExplainChat"})
+"""Methods that a client may call only where its key names them, or where the operator opens them to clients without a
+key: they show what an end user should not see, such as what the operator's chat template adds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -20,7 +24,9 @@ class Client:
     models: frozenset[str] | None = None
     """Model names that the client may use; None for all."""
     methods: frozenset[str] | None = None
-    """Full names without the leading slash, ``palaver.v1.ChatService/Chat``; None for all."""
+    """Full names without the leading slash, ``palaver.v1.ChatService/Chat``; None for all but ``BY_NAME_ALONE``."""
+    opened: frozenset[str] = frozenset()
+    """Those of ``BY_NAME_ALONE`` that the operator has opened to clients without a key."""
 
     def may_use_model(self, model: str) -> bool:
         """Tell whether the client may use a model, by the name under which it is served."""
@@ -28,7 +34,10 @@ class Client:
 
     def may_call(self, method: str) -> bool:
         """Tell whether the client may call a method, by its path ``/palaver.v1.ChatService/Chat``."""
-        return self.methods is None or method.removeprefix("/") in self.methods
+        name = method.removeprefix("/")
+        if self.methods is not None:
+            return name in self.methods
+        return name not in BY_NAME_ALONE or name in self.opened
 
 
 LOCAL = Client("local")

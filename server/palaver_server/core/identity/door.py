@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.core.identity.client import ANONYMOUS, LOCAL, Client
 from palaver_server.core.identity.registry import KeyRegistry
@@ -9,11 +11,20 @@ from palaver_server.core.limits.failed_attempts import FailedAttempts
 
 
 class Door:
-    """Turns a key text into a client. Belongs to one event loop."""
+    """Turns a key text into a client. Belongs to one event loop.
 
-    def __init__(self, registry: KeyRegistry, failed_attempts: FailedAttempts) -> None:
+    Args:
+        registry: knows the keys.
+        failed_attempts: counts wrong keys.
+        opened: methods of ``BY_NAME_ALONE`` that callers may use as long as there are no keys.
+    """
+
+    def __init__(
+        self, registry: KeyRegistry, failed_attempts: FailedAttempts, *, opened: frozenset[str] = frozenset()
+    ) -> None:
         self._registry = registry
         self._failed_attempts = failed_attempts
+        self._local, self._anonymous = replace(LOCAL, opened=opened), replace(ANONYMOUS, opened=opened)
 
     def identify(self, key: str | None, *, address: str | None, is_local: bool) -> Client:
         """The client that a caller is.
@@ -27,7 +38,7 @@ class Door:
             PalaverError: the key is missing, malformed, unknown, expired or revoked, or too many wrong ones came.
         """
         if not self._registry.requires_keys:
-            return LOCAL if is_local else ANONYMOUS
+            return self._local if is_local else self._anonymous
         if key is None:
             raise PalaverError(
                 Reason.KEY_MISSING,

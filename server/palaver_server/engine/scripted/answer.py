@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
+from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Started, Timings, Usage
 from palaver_server.engine.scripted.stop_filter import StopFilter
 from palaver_server.engine.scripted.words import split_words, write_words
 
@@ -14,8 +14,10 @@ from palaver_server.engine.scripted.words import split_words, write_words
 class ScriptedPrompt:
     """A request that the scripted engine has counted and accepted."""
 
-    prompt_token_count: int
-    max_output_tokens: int
+    started: Started
+    """The answer's first event."""
+    prompt_text: str
+    """What the conversation was rendered to."""
     text: str
     """What the answer repeats."""
     tokens: int | None
@@ -28,6 +30,16 @@ class ScriptedPrompt:
     has_running_usage: bool = False
     min_tokens_per_delta: int = 1
     """First and last delta excepted."""
+
+    @property
+    def prompt_token_count(self) -> int:
+        """Words of the conversation, and what its layout costs."""
+        return self.started.prompt_token_count
+
+    @property
+    def max_output_tokens(self) -> int:
+        """The effective number, after defaults and clamping."""
+        return self.started.max_output_tokens
 
     def words(self) -> Iterator[str]:
         """Give the answer's words, were it never cut short."""

@@ -15,14 +15,18 @@ from dataclasses import replace
 
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
-from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
+from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.core.events import Delta, Event, FinishReason, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
+from palaver_server.core.prompt import Explanation, PromptCount
+from palaver_server.engine.fitting import Fitting
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.scripted.answer import ScriptedAnswer, ScriptedPrompt
 from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
+from palaver_server.engine.scripted.fingerprint import fingerprint
 from palaver_server.engine.scripted.refusals import refuse_what_needs_a_model
-from palaver_server.engine.scripted.words import count_prompt_tokens, last_user_text
+from palaver_server.engine.scripted.words import Rendered, last_user_text, render
 
 LOAD_STEPS = 20
 """Reports of progress during a load."""
@@ -45,8 +49,18 @@ class ScriptedEngine:
     itself costs no token. What was written and became part of a stop sequence counts as output.
     """
 
-    def __init__(self, behaviour: ScriptedBehaviour | None = None, *, model_id: str = "scripted") -> None:
+    def __init__(
+        self,
+        behaviour: ScriptedBehaviour | None = None,
+        *,
+        model_id: str = "scripted",
+        policy: EnginePolicy | None = None,
+    ) -> None:
         self._behaviour = behaviour or ScriptedBehaviour()
+        self._policy = policy or EnginePolicy()
+        self._fitting: Fitting[Rendered] = Fitting(
+            self._behaviour.context_length, self._policy.context_overflow, lambda one: one.token_count
+        )
         self._description = ModelDescription(model_id)
         self._is_loaded = False
         self._running_count = 0
@@ -87,18 +101,34 @@ class ScriptedEngine:
         if script.load_error is not None:
             raise EngineStartError(script.load_error)
         self._description = ModelDescription(
-            self._description.model_id, context_length=script.context_length, architecture=type(self).__name__
+            self._description.model_id,
+            context_length=script.context_length,
+            max_output_tokens=self._policy.output_limit(script.context_length),
+            architecture=type(self).__name__,
+            system_fingerprint=fingerprint(script, self._policy),
         )
         self._is_loaded = True
 
-    async def count_tokens(self, request: GenerationRequest) -> int:
+    async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message.
 
         Raises:
             PalaverError: there are tools, which it has no words for.
         """
         refuse_what_needs_a_model(request)
-        return count_prompt_tokens(request.messages)
+        self._policy.check_output(request, self._behaviour.context_length)
+        rendered, truncation = await self._fitting.fit(request, render, is_counting=True)
+        return PromptCount(rendered.token_count, self._output_room(request, rendered.token_count), truncation)
+
+    async def explain(self, request: GenerationRequest) -> Explanation:
+        """Tell what would be answered to: its messages in their layout. Words are no tokens of a vocabulary: no ids.
+
+        Raises:
+            PalaverError: as ``prepare``.
+        """
+        prompt = await self.prepare(request)
+        options = replace(request.options, max_output_tokens=prompt.max_output_tokens)
+        return Explanation(replace(prompt.started, effective_options=options, prompt_text=prompt.prompt_text))
 
     async def prepare(self, request: GenerationRequest) -> ScriptedPrompt:
         """Count and check.
@@ -109,25 +139,14 @@ class ScriptedEngine:
         """
         self._check_alive()
         refuse_what_needs_a_model(request)
-        options, context = request.options, self._behaviour.context_length
-        if options.max_output_tokens is not None and options.max_output_tokens > context:
-            raise invalid_field(
-                f"{request.field_prefix}options.max_output_tokens",
-                f"must be at most {context}, the model's context length; it is {options.max_output_tokens}",
-            )
-        prompt_tokens = count_prompt_tokens(request.messages)
-        room = context - prompt_tokens
-        if room < 1:
-            raise PalaverError(
-                Reason.PROMPT_TOO_LONG,
-                f"The conversation has {prompt_tokens} tokens; the model's context of {context} must hold it and the "
-                "answer. Send fewer or shorter messages.",
-                violations=[FieldViolation(f"{request.field_prefix}messages", f"{prompt_tokens} tokens are too many")],
-                metadata={"prompt_token_count": str(prompt_tokens), "context_length": str(context)},
-            )
+        self._policy.check_output(request, self._behaviour.context_length)
+        rendered, truncation = await self._fitting.fit(request, render)
+        options = request.options
         return ScriptedPrompt(
-            prompt_token_count=prompt_tokens,
-            max_output_tokens=min(options.max_output_tokens or room, room),
+            started=Started(
+                rendered.token_count, self._output_room(request, rendered.token_count), truncation=truncation
+            ),
+            prompt_text=rendered.text,
             text=last_user_text(request.messages),
             tokens=self._behaviour.tokens,
             stop_sequences=options.stop_sequences,
@@ -151,7 +170,7 @@ class ScriptedEngine:
         self._running_count += 1
         try:
             answer = ScriptedAnswer(prompt, asyncio.get_running_loop().time())
-            yield Started(prompt.prompt_token_count, prompt.max_output_tokens)
+            yield prompt.started
             reason = None
             while reason is None:
                 reason = await self._advance(answer)
@@ -177,6 +196,11 @@ class ScriptedEngine:
     def kill(self) -> None:
         """Do as ``shutdown``; a scripted engine has no process of its own."""
         self._stop("The scripted engine was killed.")
+
+    def _output_room(self, request: GenerationRequest, prompt_tokens: int) -> int:
+        context = self._behaviour.context_length
+        asked = request.options.max_output_tokens or self._policy.defaults.max_output_tokens or context
+        return max(min(asked, self._policy.output_limit(context), context - prompt_tokens), 0)
 
     async def _advance(self, answer: ScriptedAnswer) -> FinishReason | None:
         """Wait for the next token and write it, and with it all that are due; give the reason if the answer is over."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from palaver_server.core.context import ContextOverflow
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.generation import GenerationRequest
 
+_CUTS = (ContextOverflow.TRUNCATE_START, ContextOverflow.TRUNCATE_END)
 SENTENCE = "the scripted engine has no model that it could come from; leave it unset"
 
 
@@ -18,8 +20,10 @@ def refuse_what_needs_a_model(request: GenerationRequest) -> None:
     asked = {
         "tools": bool(request.tools),
         "response_format": request.response_format is not None,
-        "reasoning": bool(request.reasoning.is_enabled or request.reasoning.effort or request.reasoning.budget_tokens),
-        "context_policy": request.context_policy != type(request.context_policy)(),
+        "reasoning.enabled": bool(request.reasoning.is_enabled),
+        "reasoning.effort": request.reasoning.effort is not None,
+        "reasoning.budget_tokens": request.reasoning.budget_tokens is not None,
+        "context_policy.overflow": request.context_policy.overflow in _CUTS,
         "priority": bool(request.priority),
         "options.top_logprobs": options.top_logprobs is not None,
         "options.logprob_token_ids": bool(options.logprob_token_ids),

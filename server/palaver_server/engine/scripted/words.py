@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from palaver_server.core.conversation import Message, Role
 
@@ -35,9 +36,25 @@ def write_words(count: int) -> Iterator[str]:
         yield word if index else word.lstrip()
 
 
-def count_prompt_tokens(messages: Sequence[Message]) -> int:
-    """Count the words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message."""
-    return sum(TEMPLATE_TOKENS_PER_MESSAGE + len(message.text.split()) for message in messages)
+class Rendered(NamedTuple):
+    """A conversation as the scripted engine reads it."""
+
+    messages: Sequence[Message]
+
+    @property
+    def token_count(self) -> int:
+        """The words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message."""
+        return sum(TEMPLATE_TOKENS_PER_MESSAGE + len(message.text.split()) for message in self.messages)
+
+    @property
+    def text(self) -> str:
+        """All messages in the layout of ChatML."""
+        return "".join(f"<|im_start|>{message.role}\n{message.text}<|im_end|>\n" for message in self.messages)
+
+
+async def render(messages: Sequence[Message]) -> Rendered:
+    """There is nothing to wait for here; another engine's templates take time."""
+    return Rendered(messages)
 
 
 def last_user_text(messages: Sequence[Message]) -> str:

@@ -14,6 +14,7 @@ from palaver_server.core.events import Event
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.core.options import GenerationOptions
+from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
 from palaver_server.engine.vllm.start.launch import Launch
@@ -123,13 +124,21 @@ class VllmEngine:
             raise
         self._launch.loaded()
 
-    async def count_tokens(self, request: GenerationRequest) -> int:
+    async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the tokens of the rendered conversation, however long it is.
 
         Raises:
-            PalaverError: the model's chat template refuses the messages.
+            PalaverError: the model's chat template refuses the messages, or what is never left out of them is too long.
         """
         return await self._loaded().preparation.count_tokens(request)
+
+    async def explain(self, request: GenerationRequest) -> Explanation:
+        """Render, count and check, and tell everything about it.
+
+        Raises:
+            PalaverError: as ``prepare``.
+        """
+        return await self._loaded().preparation.explain(request)
 
     async def prepare(self, request: GenerationRequest) -> VllmPrompt:
         """Render, count and check. A request's time limit counts from here.

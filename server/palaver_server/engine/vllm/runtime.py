@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from palaver_server.core.model import ModelDescription
+from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.answer.generations import Generations
 from palaver_server.engine.vllm.answer.pace import Pace
@@ -32,9 +34,10 @@ from palaver_server.engine.vllm.processes.children import Target, enter_engine_c
 from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
 from palaver_server.engine.vllm.prompt.params import Sampling
 from palaver_server.engine.vllm.prompt.preparation import Preparation
-from palaver_server.engine.vllm.prompt.rendering import Rendering
+from palaver_server.engine.vllm.prompt.rendering import Rendered, Rendering
 from palaver_server.engine.vllm.prompt.thinking import Thinking
 from palaver_server.engine.vllm.start.environment import unchanged
+from palaver_server.engine.vllm.start.fingerprint import fingerprint
 from palaver_server.engine.vllm.start.kv_room import give_cpu_kv_cache_room
 from palaver_server.engine.vllm.start.progress import Step
 
@@ -120,26 +123,31 @@ def build(
     sampling = Sampling(
         llm.model_config,
         tokenizer,
-        policy.defaults,
+        policy,
         speculative=config.speculative_config,
         has_priorities=config.scheduler_config.policy == "priority",
     )
     parsers = Parsers(parser_names, llm.model_config, tokenizer)
-    template = arguments.chat_template or getattr(tokenizer, "chat_template", None)
+    template = rendering.template(tokenizer)
     thinking = Thinking(
-        template if isinstance(template, str) else "",
+        template,
         can_think=parsers.reads_thoughts,
         has_soft_switch=parsers.has_soft_switch,
-        has_budget=False,
+        has_budget=config.reasoning_config is not None and config.reasoning_config.enabled,
     )
     description = ModelDescription(
         model_id,
         # The engine may have fitted it to the memory that there is.
         context_length=llm.model_config.max_model_len,
+        max_output_tokens=sampling.output_limit,
         architecture=llm.model_config.architecture,
         defaults=sampling.model_defaults,
         reads_tools=parsers.reads_tools,
         reads_thoughts=parsers.reads_thoughts,
+        system_fingerprint=fingerprint(config, template, policy.defaults),
+        chat_template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else "",
+        tool_call_parser=parser_names.tools or "",
+        reasoning_parser=parser_names.reasoning or "",
     )
     salt = CacheSalt(is_shared=policy.shares_prefix_cache)
     # vLLM would compile every form on the event loop when a request is added. The gate has it done before, elsewhere.
@@ -153,6 +161,9 @@ def build(
         ),
         policy.form_limits,
     )
+    fitting = Fitting(
+        llm.model_config.max_model_len, policy.context_overflow, lambda one: one.prompt_token_count, Rendered.cut
+    )
     # vLLM reads a switch from the environment at every token. Its own processes do this at the same point.
     enable_envs_cache()
     return Runtime(
@@ -165,6 +176,7 @@ def build(
             TokenLogprobs(tokenizer),
             salt,
             Forms(parsers, gate, any_whitespace=any_whitespace),
+            fitting,
         ),
         Generations(llm, pulse),
         description,

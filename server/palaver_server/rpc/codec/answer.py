@@ -23,6 +23,7 @@ from palaver_server.core.answer import WholeAnswer, WholeChoice
 from palaver_server.core.context import ContextTruncation
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Started, Timings, Usage
 from palaver_server.core.logprobs import LogprobEntry, TokenLogprob
+from palaver_server.core.model import ModelDescription
 from palaver_server.core.tools import ToolCallState
 from palaver_server.rpc.codec.options import options_to_proto
 from palaver_server.rpc.codec.times import duration_to_proto
@@ -45,20 +46,19 @@ _CALL_STATES = {
 
 
 def started_to_proto(
-    started: Started, *, answer_id: str, model: str, create_time: timestamp_pb2.Timestamp
+    started: Started, *, answer_id: str, model: ModelDescription, create_time: timestamp_pb2.Timestamp
 ) -> chat_service_pb2.StreamChatResponse:
     """The first event of a stream."""
     return chat_service_pb2.StreamChatResponse(
         started=chat_service_pb2.ChatStarted(
             id=answer_id,
-            model=model,
+            model=model.model_id,
+            system_fingerprint=model.system_fingerprint,
             create_time=create_time,
             prompt_token_count=started.prompt_token_count,
             max_output_tokens=started.max_output_tokens,
-            context_truncation=_truncation_to_proto(started.truncation),
-            effective_options=None
-            if started.effective_options is None
-            else options_to_proto(started.effective_options),
+            context_truncation=truncation_to_proto(started.truncation),
+            effective_options=_effective_options_to_proto(started),
             prompt_text=started.prompt_text,
             prompt_token_ids=started.prompt_token_ids,
         )
@@ -121,7 +121,7 @@ def answer_to_proto(
     finished: Finished,
     *,
     answer_id: str,
-    model: str,
+    model: ModelDescription,
     create_time: timestamp_pb2.Timestamp,
 ) -> chat_service_pb2.ChatResponse:
     """A whole answer.
@@ -131,18 +131,19 @@ def answer_to_proto(
         whole: what the deltas made.
         finished: the last event.
         answer_id: the answer's own name.
-        model: the id of the model that answered.
+        model: the model that answered.
         create_time: when the request was admitted.
     """
     return chat_service_pb2.ChatResponse(
         id=answer_id,
-        model=model,
+        model=model.model_id,
+        system_fingerprint=model.system_fingerprint,
         create_time=create_time,
         choices=[_choice_to_proto(whole[end.choice_index], end) for end in finished.choices],
         usage=_usage_to_proto(finished.usage),
         timings=_timings_to_proto(finished.timings),
         max_output_tokens=started.max_output_tokens,
-        context_truncation=_truncation_to_proto(started.truncation),
+        context_truncation=truncation_to_proto(started.truncation),
         effective_options=_effective_options_to_proto(started),
         prompt_text=started.prompt_text,
         prompt_token_ids=started.prompt_token_ids,
@@ -185,11 +186,14 @@ def _stop_match(end: ChoiceEnd) -> choice_pb2.StopMatch | None:
     return None
 
 
-def _truncation_to_proto(truncation: ContextTruncation | None) -> context_policy_pb2.ContextTruncation | None:
+def truncation_to_proto(truncation: ContextTruncation | None) -> context_policy_pb2.ContextTruncation | None:
+    """What was left out of a conversation; None where nothing was."""
     if truncation is None:
         return None
     return context_policy_pb2.ContextTruncation(
-        dropped_message_count=truncation.dropped_message_count, dropped_token_count=truncation.dropped_token_count
+        dropped_message_count=len(truncation.dropped_messages),
+        dropped_token_count=truncation.dropped_token_count,
+        dropped_message_indices=truncation.dropped_messages,
     )
 
 

@@ -26,7 +26,7 @@ def model_to_proto(
         id=model.model_id,
         is_default=True,
         context_length=model.context_length or 0,
-        max_output_tokens=model.context_length or 0,
+        max_output_tokens=model.max_output_tokens or model.context_length or 0,
     )
     progress = loading.progress
     if has_failed or progress.phase is LoadPhase.FAILED:
@@ -39,6 +39,7 @@ def model_to_proto(
         described.state = model_pb2.MODEL_STATE_LOADING
         described.load_progress.CopyFrom(_load_progress_to_proto(loading))
     if progress.phase is LoadPhase.READY:
+        described.system_fingerprint = model.system_fingerprint
         described.default_options.CopyFrom(_defaults_to_proto(model.defaults))
         described.capabilities.SetInParent()
         described.capabilities.tools = model.reads_tools

@@ -11,9 +11,11 @@ from typing import Any
 
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, Started, Usage
 from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.model import ModelDescription
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json
 from palaver_server.rpc.openai.tool_calls import tool_call_delta_to_json
+from palaver_server.rpc.openai.truncation import truncation_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
 from palaver_server.rpc.strict_json import to_json
 
@@ -29,7 +31,7 @@ class Chunks:
     Args:
         request: what was asked.
         answer_id: the answer's own name.
-        model: the id of the model that answers.
+        model: the model that answers.
         created: the time of day, in seconds since 1970.
         has_usage: a last chunk, without choices, tells the usage.
         has_running_usage: every chunk tells the usage of its choice so far.
@@ -40,7 +42,7 @@ class Chunks:
         request: GenerationRequest,
         *,
         answer_id: str,
-        model: str,
+        model: ModelDescription,
         created: int,
         has_usage: bool,
         has_running_usage: bool,
@@ -48,10 +50,11 @@ class Chunks:
         self._request = request
         self._has_usage = has_usage
         self._has_running_usage = has_running_usage
+        self._fingerprint = model.system_fingerprint
         self._has_token_ids = request.response_options.token_ids
         self._head = (
             f'data: {{"id":{_quoted(answer_id)},"object":"chat.completion.chunk","created":{created},'
-            f'"model":{_quoted(model)},"choices":['
+            f'"model":{_quoted(model.model_id)},"choices":['
         )
         count = request.options.choice_count or 1
         self._text_heads = [f'{self._head}{{"index":{index},"delta":{{"content":' for index in range(count)]
@@ -68,6 +71,8 @@ class Chunks:
             extra["prompt_token_ids"] = list(started.prompt_token_ids)
         if self._request.response_options.prompt_text:
             extra["prompt_text"] = started.prompt_text
+        if started.truncation is not None:
+            extra["context_truncation"] = truncation_to_json(started.truncation)
         return b"".join(
             self._chunk(index, {"role": "assistant", "content": ""}, {}, extra)
             for index in range(len(self._token_counts))
@@ -86,7 +91,8 @@ class Chunks:
             self._token_counts[0] = finished.usage.output_token_count
         ends = [self._end(end) for end in finished.choices]
         if self._has_usage:
-            ends.append(f'{self._head}],"usage":{to_json(usage_to_json(finished.usage))}}}\n\n'.encode())
+            usage, mark = to_json(usage_to_json(finished.usage)), _quoted(self._fingerprint)
+            ends.append(f'{self._head}],"usage":{usage},"system_fingerprint":{mark}}}\n\n'.encode())
         return b"".join((*ends, DONE))
 
     def _rich_piece(self, delta: Delta) -> bytes:
@@ -110,7 +116,9 @@ class Chunks:
             "finish_reason": finish_reason(end, self._request.tool_choice),
             "stop_reason": stop_reason(end),
         }
-        return self._chunk(end.choice_index, {}, beside, {})
+        # As vLLM does it: in the last chunk of a choice, or in that of the usage where there is one.
+        extra = {} if self._has_usage else {"system_fingerprint": self._fingerprint}
+        return self._chunk(end.choice_index, {}, beside, extra)
 
     def _chunk(self, index: int, said: dict[str, Any], beside: dict[str, Any], extra: dict[str, Any]) -> bytes:
         choice = {"index": index, "delta": said, "logprobs": None, "finish_reason": None, **beside}

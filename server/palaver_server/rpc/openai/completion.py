@@ -7,9 +7,11 @@ from typing import Any
 from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, Started
 from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.model import ModelDescription
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json, prompt_logprobs_to_json
 from palaver_server.rpc.openai.tool_calls import tool_call_to_json
+from palaver_server.rpc.openai.truncation import truncation_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
 from palaver_server.rpc.strict_json import to_json
 
@@ -20,11 +22,11 @@ class Completion:
     Args:
         request: what was asked; it decides which fields the answer has.
         answer_id: the answer's own name.
-        model: the id of the model that answers.
+        model: the model that answers.
         created: the time of day, in seconds since 1970.
     """
 
-    def __init__(self, request: GenerationRequest, *, answer_id: str, model: str, created: int) -> None:
+    def __init__(self, request: GenerationRequest, *, answer_id: str, model: ModelDescription, created: int) -> None:
         self._request = request
         self._answer_id = answer_id
         self._model = model
@@ -47,10 +49,10 @@ class Completion:
             "id": self._answer_id,
             "object": "chat.completion",
             "created": self._created,
-            "model": self._model,
+            "model": self._model.model_id,
             "choices": [self._choice_to_json(end) for end in finished.choices],
             "service_tier": None,
-            "system_fingerprint": None,
+            "system_fingerprint": self._model.system_fingerprint,
             "usage": usage_to_json(finished.usage),
             "prompt_logprobs": (
                 None
@@ -62,6 +64,8 @@ class Completion:
             ),
             "prompt_text": started.prompt_text if started and request.response_options.prompt_text else None,
         }
+        if started and started.truncation is not None:
+            document["context_truncation"] = truncation_to_json(started.truncation)
         return to_json(document).encode()
 
     def _choice_to_json(self, end: ChoiceEnd) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def vllm_chat_request(
         add_generation_prompt=not request.continues_final_message,
         chat_template_kwargs=template_arguments or None,
         shown_format=_shown(request.response_format),
+        thinking_token_budget=request.reasoning.budget_tokens,
         **_tools(request),
         **_sampling(options),
     )

@@ -9,10 +9,11 @@ from vllm.entrypoints.serve.utils.api_utils import get_max_tokens
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.tokenizers import TokenizerLike
 
-from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
+from palaver_server.core.errors import PalaverError, invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import SamplingDefaults
 from palaver_server.core.options import GenerationOptions
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.errors import translated
 from palaver_server.engine.vllm.prompt.rendering import Rendered
 
@@ -24,7 +25,7 @@ class Sampling:
         self,
         model: ModelConfig,
         tokenizer: TokenizerLike,
-        defaults: GenerationOptions,
+        policy: EnginePolicy,
         *,
         speculative: SpeculativeConfig | None = None,
         has_priorities: bool = False,
@@ -35,14 +36,16 @@ class Sampling:
         self._has_priorities = has_priorities
         self._vocabulary_size = model.get_vocab_size()
         self._context_length = model.max_model_len
-        self._defaults = defaults
+        self._policy = policy
         self._model_defaults = model.get_diff_sampling_param()
         # As vLLM's server has it: a generation config that the operator wrote is a limit, the model's own a default.
-        self._output_limit: int | None = (
+        written: int | None = (
             self._model_defaults.get("max_tokens")
             if model.generation_config not in ("auto", "vllm")
             else model.override_generation_config.get("max_new_tokens")
         )
+        self.output_limit = min(policy.output_limit(model.max_model_len), written or model.max_model_len)
+        """The most output tokens of one choice."""
 
     @property
     def model_defaults(self) -> SamplingDefaults:
@@ -55,35 +58,34 @@ class Sampling:
         """Complete a request's options with the server's defaults.
 
         Raises:
-            PalaverError: more output tokens are asked for than the model's context holds.
+            PalaverError: more output tokens are asked for than there can be.
         """
+        self._policy.check_output(request, self._context_length)
         asked = request.options
-        if asked.max_output_tokens is not None and asked.max_output_tokens > self._context_length:
-            raise invalid_field(
-                f"{request.field_prefix}options.max_output_tokens",
-                f"must be at most {self._context_length}, the model's context length; it is {asked.max_output_tokens}",
-            )
         unset = {field.name for field in fields(asked) if getattr(asked, field.name) in (None, (), {})}
-        return replace(asked, **{name: getattr(self._defaults, name) for name in unset})
+        return replace(asked, **{name: getattr(self._policy.defaults, name) for name in unset})
+
+    def output_room(self, options: GenerationOptions, prompt_tokens: int) -> int:
+        """The most tokens that each choice can have after a prompt; 0 where that leaves no room."""
+        if prompt_tokens >= self._context_length:
+            return 0
+        return get_max_tokens(
+            self._context_length, options.max_output_tokens, prompt_tokens, self._model_defaults, self.output_limit
+        )
 
     def params(self, request: GenerationRequest, rendered: Rendered, options: GenerationOptions) -> SamplingParams:
         """Make the parameters of a rendered request; its output is clamped to what the context leaves.
 
         Raises:
-            PalaverError: the prompt leaves no room for a token, or a value is out of its range.
+            PalaverError: a value is out of its range.
         """
-        prompt_tokens = rendered.prompt_token_count
-        if prompt_tokens >= self._context_length:
-            raise self._prompt_too_long(prompt_tokens, request.field_prefix)
         self._refuse_foreign_tokens(options, request.field_prefix)
         if request.priority and not self._has_priorities:
             raise invalid_field(
                 f"{request.field_prefix}priority", "must be 0: this server answers first come, first served"
             )
         with translated(request.field_prefix):
-            max_tokens = get_max_tokens(
-                self._context_length, options.max_output_tokens, prompt_tokens, self._model_defaults, self._output_limit
-            )
+            max_tokens = self.output_room(options, rendered.prompt_token_count)
             params = rendered.chat.to_sampling_params(max_tokens, self._model_defaults)
             params.output_kind = RequestOutputKind.DELTA if request.is_streamed else RequestOutputKind.FINAL_ONLY
             # What vLLM would check when the request is added already, after the answer has begun.
@@ -126,13 +128,4 @@ class Sampling:
     def _foreign_token(self, field: str, token_id: int) -> PalaverError:
         return invalid_field(
             field, f"must be below {self._vocabulary_size}, the size of the model's vocabulary; it is {token_id}"
-        )
-
-    def _prompt_too_long(self, prompt_tokens: int, field_prefix: str) -> PalaverError:
-        return PalaverError(
-            Reason.PROMPT_TOO_LONG,
-            f"The conversation has {prompt_tokens} tokens; the model's context of {self._context_length} must hold it "
-            "and the answer. Send fewer or shorter messages.",
-            violations=[FieldViolation(f"{field_prefix}messages", f"{prompt_tokens} tokens are too many")],
-            metadata={"prompt_token_count": str(prompt_tokens), "context_length": str(self._context_length)},
         )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vllm.outputs import CompletionOutput
 
-from palaver_server.core.errors import PalaverError, Reason, invalid_field
+from palaver_server.core.context import ContextTruncation
+from palaver_server.core.conversation import Message
+from palaver_server.core.errors import invalid_field
 from palaver_server.core.events import Started
-from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.generation import GenerationRequest, ResponseOptions
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.options import GenerationOptions
+from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
+from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
 from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
 from palaver_server.engine.vllm.answer.parsers import Parsers
@@ -38,23 +43,42 @@ class Preparation:
     logprobs: TokenLogprobs
     salt: CacheSalt
     forms: Forms
+    fitting: Fitting[Rendered]
 
-    async def count_tokens(self, request: GenerationRequest) -> int:
+    async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """See ``core.engine.Engine.count_tokens``."""
-        rendered = await self._render(request, GenerationOptions(), self.thinking.template_arguments(request))
-        return rendered.prompt_token_count
+        options, arguments = self.sampling.effective(request), self.thinking.template_arguments(request)
+        rendered, truncation = await self._render(request, options, arguments, is_counting=True)
+        return PromptCount(
+            rendered.prompt_token_count,
+            self.sampling.output_room(options, rendered.prompt_token_count),
+            truncation,
+            rendered.prompt_text if request.response_options.prompt_text else "",
+            tuple(rendered.prompt_token_ids) if request.response_options.token_ids else (),
+        )
 
-    async def prepare(self, request: GenerationRequest) -> VllmPrompt:
-        """See ``core.engine.Engine.prepare``."""
+    async def explain(self, request: GenerationRequest) -> Explanation:
+        """See ``core.engine.Engine.explain``."""
+        everything = ResponseOptions(effective_options=True, token_ids=True, prompt_text=True)
+        prompt = await self.prepare(request, everything)
+        return Explanation(prompt.started, self.thinking.template_arguments(request))
+
+    async def prepare(self, request: GenerationRequest, wanted: ResponseOptions | None = None) -> VllmPrompt:
+        """See ``core.engine.Engine.prepare``.
+
+        Args:
+            request: the conversation.
+            wanted: what the answer tells beside the answer; None: what the request asks for.
+        """
         began = asyncio.get_running_loop().time()
         options, arguments = self.sampling.effective(request), self.thinking.template_arguments(request)
-        rendered = await self._render(request, options, arguments)
+        rendered, truncation = await self._render(request, options, arguments)
         form = await self.forms.params(
             request, rendered.chat, may_think=self.parsers.may_open_thoughts(rendered.prompt_token_ids, arguments)
         )
         params = self.sampling.params(request, rendered, options)
         params.structured_outputs = form
-        wanted, limit = request.response_options, options.time_limit_seconds
+        wanted, limit = wanted or request.response_options, options.time_limit_seconds
         reading = self._reading(request, rendered)
 
         def convert_logprobs(completion: CompletionOutput) -> tuple[TokenLogprob, ...]:
@@ -77,6 +101,7 @@ class Preparation:
             started=Started(
                 prompt_token_count=rendered.prompt_token_count,
                 max_output_tokens=params.max_tokens or 0,
+                truncation=truncation,
                 effective_options=self.sampling.in_force(options, params) if wanted.effective_options else None,
                 prompt_text=rendered.prompt_text if wanted.prompt_text else "",
                 prompt_token_ids=tuple(rendered.prompt_token_ids) if wanted.token_ids else (),
@@ -87,12 +112,22 @@ class Preparation:
         )
 
     async def _render(
-        self, request: GenerationRequest, options: GenerationOptions, arguments: dict[str, Any]
-    ) -> Rendered:
+        self,
+        request: GenerationRequest,
+        options: GenerationOptions,
+        arguments: dict[str, Any],
+        *,
+        is_counting: bool = False,
+    ) -> tuple[Rendered, ContextTruncation | None]:
         self._refuse_the_impossible(request, options)
         if request.tools:
             await asyncio.to_thread(check_tools, request.tools, request.field_prefix)
-        return await self.rendering.render(request, options, arguments, self.salt.of(request.client.id))
+        salt = self.salt.of(request.client.id)
+
+        def render(messages: tuple[Message, ...]) -> Awaitable[Rendered]:
+            return self.rendering.render(replace(request, messages=messages), options, arguments, salt)
+
+        return await self.fitting.fit(request, render, is_counting=is_counting)
 
     def _reading(self, request: GenerationRequest, rendered: Rendered) -> Reading:
         allows_calls = bool(request.tools) and request.tool_choice is not ToolChoiceMode.NONE
@@ -123,8 +158,6 @@ class Preparation:
             )
         if (refusal := refuse_strictness(request.tools, self.parsers, request)) is not None:
             raise refusal
-        if request.context_policy != type(request.context_policy)():
-            raise _not_built(f"{prefix}context_policy")
         tells_logprobs = options.top_logprobs is not None or bool(options.logprob_token_ids)
         tells_tokens = tells_logprobs or request.response_options.token_ids
         if tells_tokens and self.parsers.reads_thoughts and not request.reasoning.is_included:
@@ -132,8 +165,3 @@ class Preparation:
                 f"{prefix}reasoning.include_reasoning",
                 "cannot be false where tokens or their log probabilities are asked for: they would tell the thoughts",
             )
-
-
-def _not_built(field: str) -> PalaverError:
-    sentence = "this server does not support the field yet; leave it unset"
-    return invalid_field(field, sentence, reason=Reason.FIELD_NOT_SUPPORTED)

@@ -10,8 +10,10 @@ from vllm.inputs import EngineInput
 from vllm.renderers.chat_utils import load_chat_template
 from vllm.renderers.inputs.preprocess import extract_prompt_components
 from vllm.renderers.online_renderer import OnlineRenderer
+from vllm.tokenizers import TokenizerLike
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from palaver_server.core.context import ContextOverflow
 from palaver_server.core.errors import invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
@@ -40,17 +42,25 @@ class Rendered(NamedTuple):
         """What the chat template made of the conversation."""
         return str(self.engine_input.get("prompt") or "")
 
+    def cut(self, side: ContextOverflow, limit: int) -> Rendered:
+        """The same with its last or its first so many tokens alone."""
+        ids = list(self.prompt_token_ids)
+        kept = ids[-limit:] if side is ContextOverflow.TRUNCATE_START else ids[:limit]
+        engine_input: Any = {**self.engine_input, "prompt_token_ids": kept}
+        return self._replace(engine_input=engine_input, prompt_token_ids=kept)
+
 
 class Rendering:
     """Renders conversations for one engine. For long ones templates and tokenizer run in vLLM's thread."""
 
     def __init__(self, llm: AsyncLLM, arguments: VllmArguments, parsers: ParserNames) -> None:
         work_in_place(llm.renderer._executor)  # noqa: SLF001  # vLLM has no switch for it
+        self._template = load_chat_template(arguments.chat_template)
         self._renderer = OnlineRenderer(
             model_config=llm.model_config,
             renderer=llm.renderer,
             request_logger=None,
-            chat_template=load_chat_template(arguments.chat_template),
+            chat_template=self._template,
             chat_template_content_format=arguments.chat_template_content_format,
             default_chat_template_kwargs=arguments.default_chat_template_kwargs,
             # vLLM's server does the same with a parser's help: it holds a model that calls to its tool format.
@@ -60,6 +70,13 @@ class Rendering:
             exclude_tools_when_tool_choice_none=arguments.exclude_tools_when_tool_choice_none,
             tool_strict_level=parsers.strictness,
         )
+
+    def template(self, tokenizer: TokenizerLike) -> str:
+        """The chat template's text: the operator's, or the model's own; empty where there is none."""
+        own = getattr(tokenizer, "chat_template", None)
+        if isinstance(own, dict):  # several by name, of which this is the one for chats
+            own = own.get("default")
+        return self._template or (own if isinstance(own, str) else "")
 
     def warm_up(self) -> None:
         """Compile the chat template. Blocks."""

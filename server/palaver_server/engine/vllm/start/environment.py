@@ -21,7 +21,6 @@ FOLDER_VARIABLE = "_PALAVER_ENGINE_FOLDER"
 
 MAX_FOLDER_LENGTH = 70
 """A Unix socket's path has 108 bytes at most (``sun_path`` in unix(7)); vLLM appends a UUID of 36."""
-TORCH_FOLDER_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 ALWAYS_SHORT = "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there, readable by nobody else
 
 
@@ -53,15 +52,13 @@ def remove_engine_folder(folder: Path) -> None:
 
 def set_variables(folder: Path, *, is_local_model: bool) -> None:
     """Set this process's environment for vLLM; what the operator has set stays where it is theirs to choose."""
-    if os.environ.get(TORCH_FOLDER_VARIABLE) == _torch_folder(os.environ.get(FOLDER_VARIABLE, "")):
-        os.environ.pop(TORCH_FOLDER_VARIABLE, None)  # of an engine before this one, whose folder is gone
     os.environ[OWNER_VARIABLE] = str(os.getpid())
     os.environ[FOLDER_VARIABLE] = str(folder)
     # Sockets between the processes belong into the engine's folder, not among everybody's temporary files.
     os.environ["VLLM_RPC_BASE_PATH"] = str(folder)
     # torch would make a folder of a name that anybody can foresee in the common one for temporary files. What is worth
     # keeping of its compiler, vLLM puts into its own cache.
-    os.environ.setdefault(TORCH_FOLDER_VARIABLE, _torch_folder(folder))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "torchinductor"))
     # Forking is not safe once gRPC has threads.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     # vLLM would give its loggers handlers of their own, on standard output. Without them its records go up to the root
@@ -76,10 +73,6 @@ def set_variables(folder: Path, *, is_local_model: bool) -> None:
     if is_local_model:
         # Nothing is missing in a local folder, so nothing is worth asking the network for.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-
-def _torch_folder(engine_folder: str | Path) -> str:
-    return str(Path(engine_folder) / "torchinductor")
 
 
 @contextmanager

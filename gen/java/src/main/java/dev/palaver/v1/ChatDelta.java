@@ -360,6 +360,47 @@ private static final long serialVersionUID = 0L;
     return usage_ == null ? dev.palaver.v1.Usage.getDefaultInstance() : usage_;
   }
 
+  public static final int FINISH_FIELD_NUMBER = 9;
+  private dev.palaver.v1.ChoiceFinish finish_;
+  /**
+   * <pre>
+   * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+   * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+   * </pre>
+   *
+   * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+   * @return Whether the finish field is set.
+   */
+  @java.lang.Override
+  public boolean hasFinish() {
+    return ((bitField0_ & 0x00000004) != 0);
+  }
+  /**
+   * <pre>
+   * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+   * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+   * </pre>
+   *
+   * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+   * @return The finish.
+   */
+  @java.lang.Override
+  public dev.palaver.v1.ChoiceFinish getFinish() {
+    return finish_ == null ? dev.palaver.v1.ChoiceFinish.getDefaultInstance() : finish_;
+  }
+  /**
+   * <pre>
+   * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+   * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+   * </pre>
+   *
+   * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+   */
+  @java.lang.Override
+  public dev.palaver.v1.ChoiceFinishOrBuilder getFinishOrBuilder() {
+    return finish_ == null ? dev.palaver.v1.ChoiceFinish.getDefaultInstance() : finish_;
+  }
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -402,6 +443,9 @@ private static final long serialVersionUID = 0L;
     }
     if (((bitField0_ & 0x00000002) != 0)) {
       output.writeMessage(8, getUsage());
+    }
+    if (((bitField0_ & 0x00000004) != 0)) {
+      output.writeMessage(9, getFinish());
     }
     getUnknownFields().writeTo(output);
   }
@@ -452,6 +496,10 @@ private static final long serialVersionUID = 0L;
       size += com.google.protobuf.CodedOutputStream
         .computeMessageSize(8, getUsage());
     }
+    if (((bitField0_ & 0x00000004) != 0)) {
+      size += com.google.protobuf.CodedOutputStream
+        .computeMessageSize(9, getFinish());
+    }
     return size;
   }
   @java.lang.Override
@@ -498,6 +546,11 @@ private static final long serialVersionUID = 0L;
       if (!getUsage()
           .equals(other.getUsage())) return false;
     }
+    if (hasFinish() != other.hasFinish()) return false;
+    if (hasFinish()) {
+      if (!getFinish()
+          .equals(other.getFinish())) return false;
+    }
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -532,6 +585,10 @@ private static final long serialVersionUID = 0L;
     if (hasUsage()) {
       hash = (37 * hash) + USAGE_FIELD_NUMBER;
       hash = (53 * hash) + getUsage().hashCode();
+    }
+    if (hasFinish()) {
+      hash = (37 * hash) + FINISH_FIELD_NUMBER;
+      hash = (53 * hash) + getFinish().hashCode();
     }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
@@ -670,6 +727,7 @@ private static final long serialVersionUID = 0L;
         internalGetToolCallsFieldBuilder();
         internalGetLogprobsFieldBuilder();
         internalGetUsageFieldBuilder();
+        internalGetFinishFieldBuilder();
       }
     }
     @java.lang.Override
@@ -697,6 +755,11 @@ private static final long serialVersionUID = 0L;
       if (usageBuilder_ != null) {
         usageBuilder_.dispose();
         usageBuilder_ = null;
+      }
+      finish_ = null;
+      if (finishBuilder_ != null) {
+        finishBuilder_.dispose();
+        finishBuilder_ = null;
       }
       return this;
     }
@@ -773,6 +836,12 @@ private static final long serialVersionUID = 0L;
             : usageBuilder_.build();
         to_bitField0_ |= 0x00000002;
       }
+      if (((from_bitField0_ & 0x00000100) != 0)) {
+        result.finish_ = finishBuilder_ == null
+            ? finish_
+            : finishBuilder_.build();
+        to_bitField0_ |= 0x00000004;
+      }
       result.bitField0_ |= to_bitField0_;
     }
 
@@ -846,6 +915,9 @@ private static final long serialVersionUID = 0L;
       }
       if (other.hasUsage()) {
         mergeUsage(other.getUsage());
+      }
+      if (other.hasFinish()) {
+        mergeFinish(other.getFinish());
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -936,6 +1008,13 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000080;
               break;
             } // case 66
+            case 74: {
+              input.readMessage(
+                  internalGetFinishFieldBuilder().getBuilder(),
+                  extensionRegistry);
+              bitField0_ |= 0x00000100;
+              break;
+            } // case 74
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -1961,6 +2040,172 @@ private static final long serialVersionUID = 0L;
         usage_ = null;
       }
       return usageBuilder_;
+    }
+
+    private dev.palaver.v1.ChoiceFinish finish_;
+    private com.google.protobuf.SingleFieldBuilder<
+        dev.palaver.v1.ChoiceFinish, dev.palaver.v1.ChoiceFinish.Builder, dev.palaver.v1.ChoiceFinishOrBuilder> finishBuilder_;
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     * @return Whether the finish field is set.
+     */
+    public boolean hasFinish() {
+      return ((bitField0_ & 0x00000100) != 0);
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     * @return The finish.
+     */
+    public dev.palaver.v1.ChoiceFinish getFinish() {
+      if (finishBuilder_ == null) {
+        return finish_ == null ? dev.palaver.v1.ChoiceFinish.getDefaultInstance() : finish_;
+      } else {
+        return finishBuilder_.getMessage();
+      }
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    public Builder setFinish(dev.palaver.v1.ChoiceFinish value) {
+      if (finishBuilder_ == null) {
+        if (value == null) {
+          throw new NullPointerException();
+        }
+        finish_ = value;
+      } else {
+        finishBuilder_.setMessage(value);
+      }
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    public Builder setFinish(
+        dev.palaver.v1.ChoiceFinish.Builder builderForValue) {
+      if (finishBuilder_ == null) {
+        finish_ = builderForValue.build();
+      } else {
+        finishBuilder_.setMessage(builderForValue.build());
+      }
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    public Builder mergeFinish(dev.palaver.v1.ChoiceFinish value) {
+      if (finishBuilder_ == null) {
+        if (((bitField0_ & 0x00000100) != 0) &&
+          finish_ != null &&
+          finish_ != dev.palaver.v1.ChoiceFinish.getDefaultInstance()) {
+          getFinishBuilder().mergeFrom(value);
+        } else {
+          finish_ = value;
+        }
+      } else {
+        finishBuilder_.mergeFrom(value);
+      }
+      if (finish_ != null) {
+        bitField0_ |= 0x00000100;
+        onChanged();
+      }
+      return this;
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    public Builder clearFinish() {
+      bitField0_ = (bitField0_ & ~0x00000100);
+      finish_ = null;
+      if (finishBuilder_ != null) {
+        finishBuilder_.dispose();
+        finishBuilder_ = null;
+      }
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    public dev.palaver.v1.ChoiceFinish.Builder getFinishBuilder() {
+      bitField0_ |= 0x00000100;
+      onChanged();
+      return internalGetFinishFieldBuilder().getBuilder();
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    public dev.palaver.v1.ChoiceFinishOrBuilder getFinishOrBuilder() {
+      if (finishBuilder_ != null) {
+        return finishBuilder_.getMessageOrBuilder();
+      } else {
+        return finish_ == null ?
+            dev.palaver.v1.ChoiceFinish.getDefaultInstance() : finish_;
+      }
+    }
+    /**
+     * <pre>
+     * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+     * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+     * </pre>
+     *
+     * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+     */
+    private com.google.protobuf.SingleFieldBuilder<
+        dev.palaver.v1.ChoiceFinish, dev.palaver.v1.ChoiceFinish.Builder, dev.palaver.v1.ChoiceFinishOrBuilder> 
+        internalGetFinishFieldBuilder() {
+      if (finishBuilder_ == null) {
+        finishBuilder_ = new com.google.protobuf.SingleFieldBuilder<
+            dev.palaver.v1.ChoiceFinish, dev.palaver.v1.ChoiceFinish.Builder, dev.palaver.v1.ChoiceFinishOrBuilder>(
+                getFinish(),
+                getParentForChildren(),
+                isClean());
+        finish_ = null;
+      }
+      return finishBuilder_;
     }
 
     // @@protoc_insertion_point(builder_scope:palaver.v1.ChatDelta)

@@ -196,4 +196,34 @@ public interface ChatDeltaOrBuilder extends
    * <code>.palaver.v1.Usage usage = 8;</code>
    */
   dev.palaver.v1.UsageOrBuilder getUsageOrBuilder();
+
+  /**
+   * <pre>
+   * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+   * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+   * </pre>
+   *
+   * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+   * @return Whether the finish field is set.
+   */
+  boolean hasFinish();
+  /**
+   * <pre>
+   * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+   * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+   * </pre>
+   *
+   * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+   * @return The finish.
+   */
+  dev.palaver.v1.ChoiceFinish getFinish();
+  /**
+   * <pre>
+   * How the choice ended. Set in the last delta of each choice of an answer that has several, as they may end long
+   * before the answer does; `ChatFinished` says it once more. The end of an only choice is told there alone.
+   * </pre>
+   *
+   * <code>.palaver.v1.ChoiceFinish finish = 9;</code>
+   */
+  dev.palaver.v1.ChoiceFinishOrBuilder getFinishOrBuilder();
 }

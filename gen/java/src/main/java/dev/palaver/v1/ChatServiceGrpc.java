@@ -112,6 +112,37 @@ public final class ChatServiceGrpc {
     return getCountTokensMethod;
   }
 
+  private static volatile io.grpc.MethodDescriptor<dev.palaver.v1.ExplainChatRequest,
+      dev.palaver.v1.ExplainChatResponse> getExplainChatMethod;
+
+  @io.grpc.stub.annotations.RpcMethod(
+      fullMethodName = SERVICE_NAME + '/' + "ExplainChat",
+      requestType = dev.palaver.v1.ExplainChatRequest.class,
+      responseType = dev.palaver.v1.ExplainChatResponse.class,
+      methodType = io.grpc.MethodDescriptor.MethodType.UNARY)
+  public static io.grpc.MethodDescriptor<dev.palaver.v1.ExplainChatRequest,
+      dev.palaver.v1.ExplainChatResponse> getExplainChatMethod() {
+    io.grpc.MethodDescriptor<dev.palaver.v1.ExplainChatRequest, dev.palaver.v1.ExplainChatResponse> getExplainChatMethod;
+    if ((getExplainChatMethod = ChatServiceGrpc.getExplainChatMethod) == null) {
+      synchronized (ChatServiceGrpc.class) {
+        if ((getExplainChatMethod = ChatServiceGrpc.getExplainChatMethod) == null) {
+          ChatServiceGrpc.getExplainChatMethod = getExplainChatMethod =
+              io.grpc.MethodDescriptor.<dev.palaver.v1.ExplainChatRequest, dev.palaver.v1.ExplainChatResponse>newBuilder()
+              .setType(io.grpc.MethodDescriptor.MethodType.UNARY)
+              .setFullMethodName(generateFullMethodName(SERVICE_NAME, "ExplainChat"))
+              .setSampledToLocalTracing(true)
+              .setRequestMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  dev.palaver.v1.ExplainChatRequest.getDefaultInstance()))
+              .setResponseMarshaller(io.grpc.protobuf.ProtoUtils.marshaller(
+                  dev.palaver.v1.ExplainChatResponse.getDefaultInstance()))
+              .setSchemaDescriptor(new ChatServiceMethodDescriptorSupplier("ExplainChat"))
+              .build();
+        }
+      }
+    }
+    return getExplainChatMethod;
+  }
+
   /**
    * Creates a new async stub that supports all call types for the service
    */
@@ -211,6 +242,19 @@ public final class ChatServiceGrpc {
         io.grpc.stub.StreamObserver<dev.palaver.v1.CountTokensResponse> responseObserver) {
       io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getCountTokensMethod(), responseObserver);
     }
+
+    /**
+     * <pre>
+     * Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+     * generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+     * callers with an API key need one that names this method among its methods, callers without one a setting of the
+     * server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+     * </pre>
+     */
+    default void explainChat(dev.palaver.v1.ExplainChatRequest request,
+        io.grpc.stub.StreamObserver<dev.palaver.v1.ExplainChatResponse> responseObserver) {
+      io.grpc.stub.ServerCalls.asyncUnimplementedUnaryCall(getExplainChatMethod(), responseObserver);
+    }
   }
 
   /**
@@ -286,6 +330,20 @@ public final class ChatServiceGrpc {
       io.grpc.stub.ClientCalls.asyncUnaryCall(
           getChannel().newCall(getCountTokensMethod(), getCallOptions()), request, responseObserver);
     }
+
+    /**
+     * <pre>
+     * Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+     * generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+     * callers with an API key need one that names this method among its methods, callers without one a setting of the
+     * server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+     * </pre>
+     */
+    public void explainChat(dev.palaver.v1.ExplainChatRequest request,
+        io.grpc.stub.StreamObserver<dev.palaver.v1.ExplainChatResponse> responseObserver) {
+      io.grpc.stub.ClientCalls.asyncUnaryCall(
+          getChannel().newCall(getExplainChatMethod(), getCallOptions()), request, responseObserver);
+    }
   }
 
   /**
@@ -342,6 +400,19 @@ public final class ChatServiceGrpc {
       return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
           getChannel(), getCountTokensMethod(), getCallOptions(), request);
     }
+
+    /**
+     * <pre>
+     * Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+     * generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+     * callers with an API key need one that names this method among its methods, callers without one a setting of the
+     * server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+     * </pre>
+     */
+    public dev.palaver.v1.ExplainChatResponse explainChat(dev.palaver.v1.ExplainChatRequest request) throws io.grpc.StatusException {
+      return io.grpc.stub.ClientCalls.blockingV2UnaryCall(
+          getChannel(), getExplainChatMethod(), getCallOptions(), request);
+    }
   }
 
   /**
@@ -397,6 +468,19 @@ public final class ChatServiceGrpc {
       return io.grpc.stub.ClientCalls.blockingUnaryCall(
           getChannel(), getCountTokensMethod(), getCallOptions(), request);
     }
+
+    /**
+     * <pre>
+     * Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+     * generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+     * callers with an API key need one that names this method among its methods, callers without one a setting of the
+     * server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+     * </pre>
+     */
+    public dev.palaver.v1.ExplainChatResponse explainChat(dev.palaver.v1.ExplainChatRequest request) {
+      return io.grpc.stub.ClientCalls.blockingUnaryCall(
+          getChannel(), getExplainChatMethod(), getCallOptions(), request);
+    }
   }
 
   /**
@@ -443,11 +527,26 @@ public final class ChatServiceGrpc {
       return io.grpc.stub.ClientCalls.futureUnaryCall(
           getChannel().newCall(getCountTokensMethod(), getCallOptions()), request);
     }
+
+    /**
+     * <pre>
+     * Shows what the model would be given for a conversation, and how its answer would be generated and read, without
+     * generating anything. What `Chat` would refuse is refused in the same way. Meant for whoever develops or operates:
+     * callers with an API key need one that names this method among its methods, callers without one a setting of the
+     * server. Others get PERMISSION_DENIED with the reason `METHOD_NOT_ALLOWED`.
+     * </pre>
+     */
+    public com.google.common.util.concurrent.ListenableFuture<dev.palaver.v1.ExplainChatResponse> explainChat(
+        dev.palaver.v1.ExplainChatRequest request) {
+      return io.grpc.stub.ClientCalls.futureUnaryCall(
+          getChannel().newCall(getExplainChatMethod(), getCallOptions()), request);
+    }
   }
 
   private static final int METHODID_CHAT = 0;
   private static final int METHODID_STREAM_CHAT = 1;
   private static final int METHODID_COUNT_TOKENS = 2;
+  private static final int METHODID_EXPLAIN_CHAT = 3;
 
   private static final class MethodHandlers<Req, Resp> implements
       io.grpc.stub.ServerCalls.UnaryMethod<Req, Resp>,
@@ -477,6 +576,10 @@ public final class ChatServiceGrpc {
         case METHODID_COUNT_TOKENS:
           serviceImpl.countTokens((dev.palaver.v1.CountTokensRequest) request,
               (io.grpc.stub.StreamObserver<dev.palaver.v1.CountTokensResponse>) responseObserver);
+          break;
+        case METHODID_EXPLAIN_CHAT:
+          serviceImpl.explainChat((dev.palaver.v1.ExplainChatRequest) request,
+              (io.grpc.stub.StreamObserver<dev.palaver.v1.ExplainChatResponse>) responseObserver);
           break;
         default:
           throw new AssertionError();
@@ -517,6 +620,13 @@ public final class ChatServiceGrpc {
               dev.palaver.v1.CountTokensRequest,
               dev.palaver.v1.CountTokensResponse>(
                 service, METHODID_COUNT_TOKENS)))
+        .addMethod(
+          getExplainChatMethod(),
+          io.grpc.stub.ServerCalls.asyncUnaryCall(
+            new MethodHandlers<
+              dev.palaver.v1.ExplainChatRequest,
+              dev.palaver.v1.ExplainChatResponse>(
+                service, METHODID_EXPLAIN_CHAT)))
         .build();
   }
 
@@ -568,6 +678,7 @@ public final class ChatServiceGrpc {
               .addMethod(getChatMethod())
               .addMethod(getStreamChatMethod())
               .addMethod(getCountTokensMethod())
+              .addMethod(getExplainChatMethod())
               .build();
         }
       }

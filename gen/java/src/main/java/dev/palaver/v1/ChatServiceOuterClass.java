@@ -76,6 +76,16 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
   static final 
     com.google.protobuf.GeneratedMessage.FieldAccessorTable
       internal_static_palaver_v1_CountTokensResponse_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_palaver_v1_ExplainChatRequest_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_palaver_v1_ExplainChatRequest_fieldAccessorTable;
+  static final com.google.protobuf.Descriptors.Descriptor
+    internal_static_palaver_v1_ExplainChatResponse_descriptor;
+  static final 
+    com.google.protobuf.GeneratedMessage.FieldAccessorTable
+      internal_static_palaver_v1_ExplainChatResponse_fieldAccessorTable;
 
   public static com.google.protobuf.Descriptors.FileDescriptor
       getDescriptor() {
@@ -180,36 +190,52 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
       "ncation\030\007 \001(\0132\035.palaver.v1.ContextTrunca" +
       "tion\0228\n\021effective_options\030\010 \001(\0132\035.palave" +
       "r.v1.GenerationOptions\022\023\n\013prompt_text\030\t " +
-      "\001(\t\022\030\n\020prompt_token_ids\030\n \003(\005\"\347\001\n\tChatDe" +
+      "\001(\t\022\030\n\020prompt_token_ids\030\n \003(\005\"\221\002\n\tChatDe" +
       "lta\022\024\n\014choice_index\030\001 \001(\005\022\027\n\017sequence_nu" +
       "mber\030\002 \001(\005\022\014\n\004text\030\003 \001(\t\022\021\n\treasoning\030\004 " +
       "\001(\t\022-\n\ntool_calls\030\005 \003(\0132\031.palaver.v1.Too" +
       "lCallDelta\022&\n\010logprobs\030\006 \001(\0132\024.palaver.v" +
       "1.Logprobs\022\021\n\ttoken_ids\030\007 \003(\005\022 \n\005usage\030\010" +
-      " \001(\0132\021.palaver.v1.Usage\"\260\001\n\014ChatFinished" +
-      "\022)\n\007choices\030\001 \003(\0132\030.palaver.v1.ChoiceFin" +
-      "ish\022 \n\005usage\030\002 \001(\0132\021.palaver.v1.Usage\022$\n" +
-      "\007timings\030\003 \001(\0132\023.palaver.v1.Timings\022-\n\017p" +
-      "rompt_logprobs\030\004 \001(\0132\024.palaver.v1.Logpro" +
-      "bs\"G\n\022CountTokensRequest\0221\n\004chat\030\001 \001(\0132\027" +
-      ".palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\"\335\001\n\023" +
-      "CountTokensResponse\022\r\n\005model\030\001 \001(\t\022\032\n\022pr" +
-      "ompt_token_count\030\002 \001(\005\022\026\n\016context_length" +
-      "\030\003 \001(\005\022\031\n\021max_output_tokens\030\004 \001(\005\0229\n\022con" +
-      "text_truncation\030\005 \001(\0132\035.palaver.v1.Conte" +
-      "xtTruncation\022\023\n\013prompt_text\030\006 \001(\t\022\030\n\020pro" +
-      "mpt_token_ids\030\007 \003(\0052\327\002\n\013ChatService\022V\n\004C" +
-      "hat\022\027.palaver.v1.ChatRequest\032\030.palaver.v" +
-      "1.ChatResponse\"\033\202\323\344\223\002\025\"\020/palaver/v1/chat" +
-      ":\001*\022t\n\nStreamChat\022\035.palaver.v1.StreamCha" +
-      "tRequest\032\036.palaver.v1.StreamChatResponse" +
-      "\"%\202\323\344\223\002\037\"\027/palaver/v1/chat:stream:\004chat0" +
-      "\001\022z\n\013CountTokens\022\036.palaver.v1.CountToken" +
-      "sRequest\032\037.palaver.v1.CountTokensRespons" +
-      "e\"*\202\323\344\223\002$\"\034/palaver/v1/chat:countTokens:" +
-      "\004chatBO\n\016dev.palaver.v1P\001Z;github.com/pa" +
-      "laver-chat/palaver/gen/go/palaver/v1;pal" +
-      "averv1b\006proto3"
+      " \001(\0132\021.palaver.v1.Usage\022(\n\006finish\030\t \001(\0132" +
+      "\030.palaver.v1.ChoiceFinish\"\260\001\n\014ChatFinish" +
+      "ed\022)\n\007choices\030\001 \003(\0132\030.palaver.v1.ChoiceF" +
+      "inish\022 \n\005usage\030\002 \001(\0132\021.palaver.v1.Usage\022" +
+      "$\n\007timings\030\003 \001(\0132\023.palaver.v1.Timings\022-\n" +
+      "\017prompt_logprobs\030\004 \001(\0132\024.palaver.v1.Logp" +
+      "robs\"G\n\022CountTokensRequest\0221\n\004chat\030\001 \001(\013" +
+      "2\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\"\335\001" +
+      "\n\023CountTokensResponse\022\r\n\005model\030\001 \001(\t\022\032\n\022" +
+      "prompt_token_count\030\002 \001(\005\022\026\n\016context_leng" +
+      "th\030\003 \001(\005\022\031\n\021max_output_tokens\030\004 \001(\005\0229\n\022c" +
+      "ontext_truncation\030\005 \001(\0132\035.palaver.v1.Con" +
+      "textTruncation\022\023\n\013prompt_text\030\006 \001(\t\022\030\n\020p" +
+      "rompt_token_ids\030\007 \003(\005\"G\n\022ExplainChatRequ" +
+      "est\0221\n\004chat\030\001 \001(\0132\027.palaver.v1.ChatReque" +
+      "stB\n\342A\001\002\272H\003\310\001\001\"\253\003\n\023ExplainChatResponse\022\r" +
+      "\n\005model\030\001 \001(\t\022\032\n\022system_fingerprint\030\002 \001(" +
+      "\t\022\023\n\013prompt_text\030\003 \001(\t\022\030\n\020prompt_token_i" +
+      "ds\030\004 \003(\005\022\032\n\022prompt_token_count\030\005 \001(\005\022\026\n\016" +
+      "context_length\030\006 \001(\005\022\031\n\021max_output_token" +
+      "s\030\007 \001(\005\0228\n\021effective_options\030\010 \001(\0132\035.pal" +
+      "aver.v1.GenerationOptions\0229\n\022context_tru" +
+      "ncation\030\t \001(\0132\035.palaver.v1.ContextTrunca" +
+      "tion\022\034\n\024chat_template_sha256\030\n \001(\t\022$\n\034ch" +
+      "at_template_arguments_json\030\013 \001(\t\022\030\n\020tool" +
+      "_call_parser\030\014 \001(\t\022\030\n\020reasoning_parser\030\r" +
+      " \001(\t2\317\003\n\013ChatService\022V\n\004Chat\022\027.palaver.v" +
+      "1.ChatRequest\032\030.palaver.v1.ChatResponse\"" +
+      "\033\202\323\344\223\002\025\"\020/palaver/v1/chat:\001*\022t\n\nStreamCh" +
+      "at\022\035.palaver.v1.StreamChatRequest\032\036.pala" +
+      "ver.v1.StreamChatResponse\"%\202\323\344\223\002\037\"\027/pala" +
+      "ver/v1/chat:stream:\004chat0\001\022z\n\013CountToken" +
+      "s\022\036.palaver.v1.CountTokensRequest\032\037.pala" +
+      "ver.v1.CountTokensResponse\"*\202\323\344\223\002$\"\034/pal" +
+      "aver/v1/chat:countTokens:\004chat\022v\n\013Explai" +
+      "nChat\022\036.palaver.v1.ExplainChatRequest\032\037." +
+      "palaver.v1.ExplainChatResponse\"&\202\323\344\223\002 \"\030" +
+      "/palaver/v1/chat:explain:\004chatBO\n\016dev.pa" +
+      "laver.v1P\001Z;github.com/palaver-chat/pala" +
+      "ver/gen/go/palaver/v1;palaverv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -273,7 +299,7 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
     internal_static_palaver_v1_ChatDelta_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_palaver_v1_ChatDelta_descriptor,
-        new java.lang.String[] { "ChoiceIndex", "SequenceNumber", "Text", "Reasoning", "ToolCalls", "Logprobs", "TokenIds", "Usage", });
+        new java.lang.String[] { "ChoiceIndex", "SequenceNumber", "Text", "Reasoning", "ToolCalls", "Logprobs", "TokenIds", "Usage", "Finish", });
     internal_static_palaver_v1_ChatFinished_descriptor =
       getDescriptor().getMessageType(6);
     internal_static_palaver_v1_ChatFinished_fieldAccessorTable = new
@@ -292,6 +318,18 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_palaver_v1_CountTokensResponse_descriptor,
         new java.lang.String[] { "Model", "PromptTokenCount", "ContextLength", "MaxOutputTokens", "ContextTruncation", "PromptText", "PromptTokenIds", });
+    internal_static_palaver_v1_ExplainChatRequest_descriptor =
+      getDescriptor().getMessageType(9);
+    internal_static_palaver_v1_ExplainChatRequest_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_palaver_v1_ExplainChatRequest_descriptor,
+        new java.lang.String[] { "Chat", });
+    internal_static_palaver_v1_ExplainChatResponse_descriptor =
+      getDescriptor().getMessageType(10);
+    internal_static_palaver_v1_ExplainChatResponse_fieldAccessorTable = new
+      com.google.protobuf.GeneratedMessage.FieldAccessorTable(
+        internal_static_palaver_v1_ExplainChatResponse_descriptor,
+        new java.lang.String[] { "Model", "SystemFingerprint", "PromptText", "PromptTokenIds", "PromptTokenCount", "ContextLength", "MaxOutputTokens", "EffectiveOptions", "ContextTruncation", "ChatTemplateSha256", "ChatTemplateArgumentsJson", "ToolCallParser", "ReasoningParser", });
     descriptor.resolveAllFeaturesImmutable();
     build.buf.validate.ValidateProto.getDescriptor();
     com.google.api.AnnotationsProto.getDescriptor();

@@ -33,8 +33,9 @@ public enum ContextOverflow
   CONTEXT_OVERFLOW_REJECT(1),
   /**
    * <pre>
-   * The oldest turns are left out, whole, until the rest fits. System messages and the last turn stay, and a tool's
-   * answer goes with its call. If these alone are too long, the request is refused.
+   * The oldest turns are left out, whole, until the rest fits. A turn is a user message and all that follows it up to
+   * the next one. System messages and the last turn stay, and a tool's answer goes with its call. If these alone are
+   * too long, the request is refused.
    * </pre>
    *
    * <code>CONTEXT_OVERFLOW_DROP_OLDEST = 2;</code>
@@ -86,8 +87,9 @@ public enum ContextOverflow
   public static final int CONTEXT_OVERFLOW_REJECT_VALUE = 1;
   /**
    * <pre>
-   * The oldest turns are left out, whole, until the rest fits. System messages and the last turn stay, and a tool's
-   * answer goes with its call. If these alone are too long, the request is refused.
+   * The oldest turns are left out, whole, until the rest fits. A turn is a user message and all that follows it up to
+   * the next one. System messages and the last turn stay, and a tool's answer goes with its call. If these alone are
+   * too long, the request is refused.
    * </pre>
    *
    * <code>CONTEXT_OVERFLOW_DROP_OLDEST = 2;</code>

@@ -58,7 +58,8 @@ private static final long serialVersionUID = 0L;
   private int overflow_ = 0;
   /**
    * <pre>
-   * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+   * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+   * unless its operator wants it otherwise.
    * </pre>
    *
    * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -69,7 +70,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+   * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+   * unless its operator wants it otherwise.
    * </pre>
    *
    * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -80,7 +82,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+   * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+   * unless its operator wants it otherwise.
    * </pre>
    *
    * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -516,7 +519,8 @@ private static final long serialVersionUID = 0L;
     private int overflow_ = 0;
     /**
      * <pre>
-     * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+     * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+     * unless its operator wants it otherwise.
      * </pre>
      *
      * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -527,7 +531,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+     * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+     * unless its operator wants it otherwise.
      * </pre>
      *
      * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -538,7 +543,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+     * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+     * unless its operator wants it otherwise.
      * </pre>
      *
      * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -553,7 +559,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+     * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+     * unless its operator wants it otherwise.
      * </pre>
      *
      * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -566,7 +573,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+     * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+     * unless its operator wants it otherwise.
      * </pre>
      *
      * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -583,7 +591,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+     * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+     * unless its operator wants it otherwise.
      * </pre>
      *
      * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>

@@ -12,7 +12,8 @@ public interface ContextPolicyOrBuilder extends
 
   /**
    * <pre>
-   * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+   * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+   * unless its operator wants it otherwise.
    * </pre>
    *
    * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -21,7 +22,8 @@ public interface ContextPolicyOrBuilder extends
   boolean hasOverflow();
   /**
    * <pre>
-   * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+   * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+   * unless its operator wants it otherwise.
    * </pre>
    *
    * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>
@@ -30,7 +32,8 @@ public interface ContextPolicyOrBuilder extends
   int getOverflowValue();
   /**
    * <pre>
-   * What to do with a prompt that is too long. Unset means `CONTEXT_OVERFLOW_REJECT`.
+   * What to do with a prompt that is too long. Unset means what the server's settings say, `CONTEXT_OVERFLOW_REJECT`
+   * unless its operator wants it otherwise.
    * </pre>
    *
    * <code>optional .palaver.v1.ContextOverflow overflow = 1 [(.buf.validate.field) = { ... }</code>

@@ -54,16 +54,17 @@ public final class ContextPolicyOuterClass extends com.google.protobuf.Generated
       "= 0H\000\210\001\001\022\'\n\021max_prompt_tokens\030\002 \001(\005B\007\272H\004" +
       "\032\002(\001H\001\210\001\001\022,\n\026reserved_output_tokens\030\003 \001(" +
       "\005B\007\272H\004\032\002(\001H\002\210\001\001B\013\n\t_overflowB\024\n\022_max_pro" +
-      "mpt_tokensB\031\n\027_reserved_output_tokens\"O\n" +
+      "mpt_tokensB\031\n\027_reserved_output_tokens\"p\n" +
       "\021ContextTruncation\022\035\n\025dropped_message_co" +
-      "unt\030\001 \001(\005\022\033\n\023dropped_token_count\030\002 \001(\005*\272" +
-      "\001\n\017ContextOverflow\022 \n\034CONTEXT_OVERFLOW_U" +
-      "NSPECIFIED\020\000\022\033\n\027CONTEXT_OVERFLOW_REJECT\020" +
-      "\001\022 \n\034CONTEXT_OVERFLOW_DROP_OLDEST\020\002\022#\n\037C" +
-      "ONTEXT_OVERFLOW_TRUNCATE_START\020\003\022!\n\035CONT" +
-      "EXT_OVERFLOW_TRUNCATE_END\020\004BO\n\016dev.palav" +
-      "er.v1P\001Z;github.com/palaver-chat/palaver" +
-      "/gen/go/palaver/v1;palaverv1b\006proto3"
+      "unt\030\001 \001(\005\022\033\n\023dropped_token_count\030\002 \001(\005\022\037" +
+      "\n\027dropped_message_indices\030\003 \003(\005*\272\001\n\017Cont" +
+      "extOverflow\022 \n\034CONTEXT_OVERFLOW_UNSPECIF" +
+      "IED\020\000\022\033\n\027CONTEXT_OVERFLOW_REJECT\020\001\022 \n\034CO" +
+      "NTEXT_OVERFLOW_DROP_OLDEST\020\002\022#\n\037CONTEXT_" +
+      "OVERFLOW_TRUNCATE_START\020\003\022!\n\035CONTEXT_OVE" +
+      "RFLOW_TRUNCATE_END\020\004BO\n\016dev.palaver.v1P\001" +
+      "Z;github.com/palaver-chat/palaver/gen/go" +
+      "/palaver/v1;palaverv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
@@ -81,7 +82,7 @@ public final class ContextPolicyOuterClass extends com.google.protobuf.Generated
     internal_static_palaver_v1_ContextTruncation_fieldAccessorTable = new
       com.google.protobuf.GeneratedMessage.FieldAccessorTable(
         internal_static_palaver_v1_ContextTruncation_descriptor,
-        new java.lang.String[] { "DroppedMessageCount", "DroppedTokenCount", });
+        new java.lang.String[] { "DroppedMessageCount", "DroppedTokenCount", "DroppedMessageIndices", });
     descriptor.resolveAllFeaturesImmutable();
     build.buf.validate.ValidateProto.getDescriptor();
     com.google.protobuf.ExtensionRegistry registry =

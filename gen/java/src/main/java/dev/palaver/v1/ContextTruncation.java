@@ -32,6 +32,7 @@ private static final long serialVersionUID = 0L;
     super(builder);
   }
   private ContextTruncation() {
+    droppedMessageIndices_ = emptyIntList();
   }
 
   public static final com.google.protobuf.Descriptors.Descriptor
@@ -82,6 +83,51 @@ private static final long serialVersionUID = 0L;
     return droppedTokenCount_;
   }
 
+  public static final int DROPPED_MESSAGE_INDICES_FIELD_NUMBER = 3;
+  @SuppressWarnings("serial")
+  private com.google.protobuf.Internal.IntList droppedMessageIndices_ =
+      emptyIntList();
+  /**
+   * <pre>
+   * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+   * as a request has messages.
+   * </pre>
+   *
+   * <code>repeated int32 dropped_message_indices = 3;</code>
+   * @return A list containing the droppedMessageIndices.
+   */
+  @java.lang.Override
+  public java.util.List<java.lang.Integer>
+      getDroppedMessageIndicesList() {
+    return droppedMessageIndices_;
+  }
+  /**
+   * <pre>
+   * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+   * as a request has messages.
+   * </pre>
+   *
+   * <code>repeated int32 dropped_message_indices = 3;</code>
+   * @return The count of droppedMessageIndices.
+   */
+  public int getDroppedMessageIndicesCount() {
+    return droppedMessageIndices_.size();
+  }
+  /**
+   * <pre>
+   * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+   * as a request has messages.
+   * </pre>
+   *
+   * <code>repeated int32 dropped_message_indices = 3;</code>
+   * @param index The index of the element to return.
+   * @return The droppedMessageIndices at the given index.
+   */
+  public int getDroppedMessageIndices(int index) {
+    return droppedMessageIndices_.getInt(index);
+  }
+  private int droppedMessageIndicesMemoizedSerializedSize = -1;
+
   private byte memoizedIsInitialized = -1;
   @java.lang.Override
   public final boolean isInitialized() {
@@ -96,11 +142,19 @@ private static final long serialVersionUID = 0L;
   @java.lang.Override
   public void writeTo(com.google.protobuf.CodedOutputStream output)
                       throws java.io.IOException {
+    getSerializedSize();
     if (droppedMessageCount_ != 0) {
       output.writeInt32(1, droppedMessageCount_);
     }
     if (droppedTokenCount_ != 0) {
       output.writeInt32(2, droppedTokenCount_);
+    }
+    if (getDroppedMessageIndicesList().size() > 0) {
+      output.writeUInt32NoTag(26);
+      output.writeUInt32NoTag(droppedMessageIndicesMemoizedSerializedSize);
+    }
+    for (int i = 0; i < droppedMessageIndices_.size(); i++) {
+      output.writeInt32NoTag(droppedMessageIndices_.getInt(i));
     }
     getUnknownFields().writeTo(output);
   }
@@ -113,6 +167,20 @@ private static final long serialVersionUID = 0L;
     if (droppedTokenCount_ != 0) {
       size += com.google.protobuf.CodedOutputStream
         .computeInt32Size(2, droppedTokenCount_);
+    }
+    {
+      int dataSize = 0;
+      for (int i = 0; i < droppedMessageIndices_.size(); i++) {
+        dataSize += com.google.protobuf.CodedOutputStream
+          .computeInt32SizeNoTag(droppedMessageIndices_.getInt(i));
+      }
+      size += dataSize;
+      if (!getDroppedMessageIndicesList().isEmpty()) {
+        size += 1;
+        size += com.google.protobuf.CodedOutputStream
+            .computeInt32SizeNoTag(dataSize);
+      }
+      droppedMessageIndicesMemoizedSerializedSize = dataSize;
     }
     return size;
   }
@@ -142,6 +210,8 @@ private static final long serialVersionUID = 0L;
         != other.getDroppedMessageCount()) return false;
     if (getDroppedTokenCount()
         != other.getDroppedTokenCount()) return false;
+    if (!getDroppedMessageIndicesList()
+        .equals(other.getDroppedMessageIndicesList())) return false;
     if (!getUnknownFields().equals(other.getUnknownFields())) return false;
     return true;
   }
@@ -157,6 +227,10 @@ private static final long serialVersionUID = 0L;
     hash = (53 * hash) + getDroppedMessageCount();
     hash = (37 * hash) + DROPPED_TOKEN_COUNT_FIELD_NUMBER;
     hash = (53 * hash) + getDroppedTokenCount();
+    if (getDroppedMessageIndicesCount() > 0) {
+      hash = (37 * hash) + DROPPED_MESSAGE_INDICES_FIELD_NUMBER;
+      hash = (53 * hash) + getDroppedMessageIndicesList().hashCode();
+    }
     hash = (29 * hash) + getUnknownFields().hashCode();
     memoizedHashCode = hash;
     return hash;
@@ -294,6 +368,7 @@ private static final long serialVersionUID = 0L;
       bitField0_ = 0;
       droppedMessageCount_ = 0;
       droppedTokenCount_ = 0;
+      droppedMessageIndices_ = emptyIntList();
       return this;
     }
 
@@ -333,6 +408,10 @@ private static final long serialVersionUID = 0L;
       if (((from_bitField0_ & 0x00000002) != 0)) {
         result.droppedTokenCount_ = droppedTokenCount_;
       }
+      if (((from_bitField0_ & 0x00000004) != 0)) {
+        droppedMessageIndices_.makeImmutable();
+        result.droppedMessageIndices_ = droppedMessageIndices_;
+      }
     }
 
     @java.lang.Override
@@ -352,6 +431,17 @@ private static final long serialVersionUID = 0L;
       }
       if (other.getDroppedTokenCount() != 0) {
         setDroppedTokenCount(other.getDroppedTokenCount());
+      }
+      if (!other.droppedMessageIndices_.isEmpty()) {
+        if (droppedMessageIndices_.isEmpty()) {
+          droppedMessageIndices_ = other.droppedMessageIndices_;
+          droppedMessageIndices_.makeImmutable();
+          bitField0_ |= 0x00000004;
+        } else {
+          ensureDroppedMessageIndicesIsMutable();
+          droppedMessageIndices_.addAll(other.droppedMessageIndices_);
+        }
+        onChanged();
       }
       this.mergeUnknownFields(other.getUnknownFields());
       onChanged();
@@ -389,6 +479,22 @@ private static final long serialVersionUID = 0L;
               bitField0_ |= 0x00000002;
               break;
             } // case 16
+            case 24: {
+              int v = input.readInt32();
+              ensureDroppedMessageIndicesIsMutable();
+              droppedMessageIndices_.addInt(v);
+              break;
+            } // case 24
+            case 26: {
+              int length = input.readRawVarint32();
+              int limit = input.pushLimit(length);
+              ensureDroppedMessageIndicesIsMutable();
+              while (input.getBytesUntilLimit() > 0) {
+                droppedMessageIndices_.addInt(input.readInt32());
+              }
+              input.popLimit(limit);
+              break;
+            } // case 26
             default: {
               if (!super.parseUnknownField(input, extensionRegistry, tag)) {
                 done = true; // was an endgroup tag
@@ -490,6 +596,125 @@ private static final long serialVersionUID = 0L;
     public Builder clearDroppedTokenCount() {
       bitField0_ = (bitField0_ & ~0x00000002);
       droppedTokenCount_ = 0;
+      onChanged();
+      return this;
+    }
+
+    private com.google.protobuf.Internal.IntList droppedMessageIndices_ = emptyIntList();
+    private void ensureDroppedMessageIndicesIsMutable() {
+      if (!droppedMessageIndices_.isModifiable()) {
+        droppedMessageIndices_ = makeMutableCopy(droppedMessageIndices_);
+      }
+      bitField0_ |= 0x00000004;
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @return A list containing the droppedMessageIndices.
+     */
+    public java.util.List<java.lang.Integer>
+        getDroppedMessageIndicesList() {
+      droppedMessageIndices_.makeImmutable();
+      return droppedMessageIndices_;
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @return The count of droppedMessageIndices.
+     */
+    public int getDroppedMessageIndicesCount() {
+      return droppedMessageIndices_.size();
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @param index The index of the element to return.
+     * @return The droppedMessageIndices at the given index.
+     */
+    public int getDroppedMessageIndices(int index) {
+      return droppedMessageIndices_.getInt(index);
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @param index The index to set the value at.
+     * @param value The droppedMessageIndices to set.
+     * @return This builder for chaining.
+     */
+    public Builder setDroppedMessageIndices(
+        int index, int value) {
+
+      ensureDroppedMessageIndicesIsMutable();
+      droppedMessageIndices_.setInt(index, value);
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @param value The droppedMessageIndices to add.
+     * @return This builder for chaining.
+     */
+    public Builder addDroppedMessageIndices(int value) {
+
+      ensureDroppedMessageIndicesIsMutable();
+      droppedMessageIndices_.addInt(value);
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @param values The droppedMessageIndices to add.
+     * @return This builder for chaining.
+     */
+    public Builder addAllDroppedMessageIndices(
+        java.lang.Iterable<? extends java.lang.Integer> values) {
+      ensureDroppedMessageIndicesIsMutable();
+      com.google.protobuf.AbstractMessageLite.Builder.addAll(
+          values, droppedMessageIndices_);
+      bitField0_ |= 0x00000004;
+      onChanged();
+      return this;
+    }
+    /**
+     * <pre>
+     * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+     * as a request has messages.
+     * </pre>
+     *
+     * <code>repeated int32 dropped_message_indices = 3;</code>
+     * @return This builder for chaining.
+     */
+    public Builder clearDroppedMessageIndices() {
+      droppedMessageIndices_ = emptyIntList();
+      bitField0_ = (bitField0_ & ~0x00000004);
       onChanged();
       return this;
     }

@@ -29,4 +29,36 @@ public interface ContextTruncationOrBuilder extends
    * @return The droppedTokenCount.
    */
   int getDroppedTokenCount();
+
+  /**
+   * <pre>
+   * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+   * as a request has messages.
+   * </pre>
+   *
+   * <code>repeated int32 dropped_message_indices = 3;</code>
+   * @return A list containing the droppedMessageIndices.
+   */
+  java.util.List<java.lang.Integer> getDroppedMessageIndicesList();
+  /**
+   * <pre>
+   * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+   * as a request has messages.
+   * </pre>
+   *
+   * <code>repeated int32 dropped_message_indices = 3;</code>
+   * @return The count of droppedMessageIndices.
+   */
+  int getDroppedMessageIndicesCount();
+  /**
+   * <pre>
+   * The places in the request's `messages` of those that were left out, from 0, in rising order. At most 4096, as many
+   * as a request has messages.
+   * </pre>
+   *
+   * <code>repeated int32 dropped_message_indices = 3;</code>
+   * @param index The index of the element to return.
+   * @return The droppedMessageIndices at the given index.
+   */
+  int getDroppedMessageIndices(int index);
 }
