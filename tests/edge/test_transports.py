@@ -96,6 +96,7 @@ async def test_health_and_reflection_over_grpc(pair):
         "envoy.service.auth.v3.Authorization/Check",
         "envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
         "grpc.channelz.v1.Channelz/GetTopChannels",
+        "xds.service.orca.v3.OpenRcaService/StreamCoreMetrics",
         "palaver.v1.Internal/Anything",
     ],
 )

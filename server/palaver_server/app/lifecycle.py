@@ -19,7 +19,7 @@ from palaver_server.app import supervisor
 from palaver_server.app.access import Access
 from palaver_server.app.edge import Edge
 from palaver_server.app.telemetry import Telemetry
-from palaver_server.app.wiring import server_limits, tls_files
+from palaver_server.app.wiring import load_reports, server_limits, tls_files
 from palaver_server.core.admission import Admission
 from palaver_server.core.chat import Chat
 from palaver_server.core.engine import Engine, EngineStartError
@@ -88,6 +88,7 @@ class App:
             event_stream_keepalive_seconds=settings.event_stream_keepalive,
             observers=self._telemetry.observers,
             keeps_answers=self._telemetry.keeps_answers,
+            load_reports=load_reports(settings, self._chat.load),
         )
         self._health_port: HealthPort | None = None
         self._asked_to_stop = asyncio.Event()

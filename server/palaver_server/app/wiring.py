@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.context import ContextOverflow
 from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFile
+from palaver_server.core.load import Load
 from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.policy import EnginePolicy, FormLimits
 from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
@@ -19,6 +21,9 @@ from palaver_server.rpc.listener import is_loopback
 from palaver_server.rpc.tls import TlsFiles
 from palaver_server.rpc.transport import ServerLimits
 from palaver_server.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from palaver_server.rpc.load_report import LoadReports
 
 
 def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
@@ -31,6 +36,7 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
                 interval_seconds=settings.scripted_interval,
                 load_seconds=settings.scripted_load,
                 load_error=settings.scripted_load_error,
+                kv_cache_tokens=settings.scripted_kv_tokens,
                 fail_after_tokens=settings.scripted_fail_after,
                 hang_after_tokens=settings.scripted_hang_after,
                 die_after_tokens=settings.scripted_die_after,
@@ -104,6 +110,22 @@ def server_limits(settings: Settings) -> ServerLimits:
         max_connection_age_seconds=settings.max_connection_age,
         max_connection_age_grace_seconds=settings.max_connection_age_grace,
     )
+
+
+def load_reports(settings: Settings, load: Load) -> LoadReports | None:
+    """What load balancers are told, where the settings say that they are.
+
+    Raises:
+        SettingsError: the protocol's messages are not installed.
+    """
+    wanted = settings.load_reports
+    if wanted == "off":
+        return None
+    try:
+        from palaver_server.rpc.load_report import LoadReports  # noqa: PLC0415  # nobody else pays for it
+    except ModuleNotFoundError as error:
+        raise SettingsError("load_reports needs Envoy's messages: pip install 'palaver[edge]'.") from error
+    return LoadReports(load, has_trailers=wanted in ("trailers", "all"), has_stream=wanted in ("stream", "all"))
 
 
 def tls_files(settings: Settings) -> TlsFiles | None:

@@ -41,6 +41,11 @@ class Admission:
         self._promised_until = 0.0
 
     @property
+    def max_concurrent(self) -> int:
+        """Permits that there are."""
+        return self._max_concurrent
+
+    @property
     def running_count(self) -> int:
         """Permits in use."""
         return len(self._started_at) + self._handed_over

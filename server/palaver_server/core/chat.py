@@ -13,6 +13,7 @@ from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.events import Event
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
+from palaver_server.core.load import Load
 from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, ModelDescription
 from palaver_server.core.prompt import Explanation, PromptCount
@@ -36,6 +37,12 @@ class Chat:
         self._readiness = readiness
         self._loading = loading
         self._running = RunningCalls()
+        self.load = Load(
+            admission.max_concurrent,
+            counts=lambda: (admission.running_count, admission.waiting_count),
+            kv_cache_usage=lambda: engine.kv_cache_usage,
+        )
+        """How busy the calls that go through here keep the server."""
 
     @property
     def model(self) -> ModelDescription:
@@ -59,12 +66,13 @@ class Chat:
         """
         self._check(request)
         within_time(request)
-        async with self._running.call(request.client), self._admission.permit():
-            request.milestones.admitted = time.monotonic()
-            prompt = await self._engine.prepare(within_time(request))
-            request.milestones.prepared = time.monotonic()
-            async with aclosing(self._engine.generate(prompt)) as events:
-                yield events
+        with self.load.call():
+            async with self._running.call(request.client), self._admission.permit():
+                request.milestones.admitted = time.monotonic()
+                prompt = await self._engine.prepare(within_time(request))
+                request.milestones.prepared = time.monotonic()
+                async with aclosing(self._engine.generate(prompt)) as events:
+                    yield events
 
     async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the tokens of the rendered conversation.

@@ -40,6 +40,10 @@ class Engine(Protocol):
     def silent_seconds(self) -> float:
         """How long a busy engine has given no sign of life; 0 for an idle one."""
 
+    @property
+    def kv_cache_usage(self) -> float:
+        """The part of the KV cache that running answers hold, 0 to 1; 0 for an engine without one."""
+
     async def load(self, report: ReportProgress) -> None:
         """Make the model ready to answer, a warm-up generation included.
 

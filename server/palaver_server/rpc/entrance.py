@@ -18,8 +18,8 @@ KEY_HEADER = "x-api-key"
 AUTHORIZATION_HEADER = "authorization"
 FORWARDED_FOR_HEADER = "x-forwarded-for"
 
-OPEN_SERVICES = ("/grpc.health.v1.Health/", "/palaver.v1.WebService/")
-"""Need no key: probes have none, and who reads the documentation has none yet."""
+OPEN_SERVICES = ("/grpc.health.v1.Health/", "/palaver.v1.WebService/", "/xds.service.orca.v3.OpenRcaService/")
+"""Need no key: probes have none, load balancers neither, and who reads the documentation has none yet."""
 UNCOUNTED_SERVICES = ("/grpc.reflection.",)
 """Need a key, since only whoever may call has a use for them and each call holds a stream; any key will do, and they
 cost none of its calls, since tools such as grpcurl ask for the contract before every call."""

@@ -27,6 +27,8 @@ log = structlog.get_logger("palaver.calls")
 Handler = Any
 Context = Any
 
+LoadTrailers = Callable[[], tuple[tuple[str, bytes], ...]]
+
 DEADLINE_SLACK_SECONDS = 0.1
 """A deadline travels as a duration, so the caller's clock ends first: its reset is here before our own time is up."""
 
@@ -38,6 +40,7 @@ class _Around:
     entrance: Entrance | None
     observers: tuple[CallObserver, ...]
     keeps_answers: bool
+    load_trailers: LoadTrailers | None
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -47,12 +50,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         entrance: checks keys and limits; None for a listener that asks nobody for a key.
         observers: are told of every call that has ended.
         keeps_answers: whether one of them looks at answers.
+        load_trailers: what calls that asked for an answer tell of the server's load at their end.
     """
 
     def __init__(
-        self, entrance: Entrance | None = None, observers: Sequence[CallObserver] = (), *, keeps_answers: bool = False
+        self,
+        entrance: Entrance | None = None,
+        observers: Sequence[CallObserver] = (),
+        *,
+        keeps_answers: bool = False,
+        load_trailers: LoadTrailers | None = None,
     ) -> None:
-        self._around = _Around(entrance, tuple(observers), keeps_answers)
+        self._around = _Around(entrance, tuple(observers), keeps_answers, load_trailers)
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -144,10 +153,12 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
             around.entrance.enter(call, metadata)
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), *call.trailers))
         yield
+        if load := _load(call, around):
+            context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id), *call.trailers, *load))
         code = _code_at_end(context)
     except PalaverError as error:
         code, reason = TABLE[error.reason].code, error.reason
-        await _abort(context, call, error)
+        await _abort(context, call, error, _load(call, around))
     except grpc.aio.AbortError:
         code = _code_of(context)
         raise
@@ -161,7 +172,7 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
     except Exception:
         code, reason = grpc.StatusCode.INTERNAL, Reason.INTERNAL
         log.exception("a handler failed", method=method)
-        await _abort(context, call, internal_error())
+        await _abort(context, call, internal_error(), _load(call, around))
     finally:
         record = record_of(call, code, reason, metadata)
         for observer in around.observers:
@@ -170,9 +181,13 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
         current_call.reset(token)
 
 
-async def _abort(context: Context, call: Call, error: PalaverError) -> None:
+def _load(call: Call, around: _Around) -> tuple[tuple[str, bytes], ...]:
+    return () if around.load_trailers is None or call.generation is None else around.load_trailers()
+
+
+async def _abort(context: Context, call: Call, error: PalaverError, load: tuple[tuple[str, bytes], ...]) -> None:
     """End the call with the error's status; a body for HTTP callers goes with it while there is no answer yet."""
-    metadata = (*trailing_metadata(error, call.request_id), *call.trailers)
+    metadata: tuple[tuple[str, str | bytes], ...] = (*trailing_metadata(error, call.request_id), *call.trailers, *load)
     if not call.has_answered:
         metadata += body_metadata(call.method, error)
     if call.error_body is not None:

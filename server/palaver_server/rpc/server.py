@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -28,6 +29,9 @@ from palaver_server.rpc.unix_socket import UnixAccess
 from palaver_server.rpc.validation import warm_up
 from palaver_server.rpc.web_service import WebService
 from palaver_server.telemetry.call_record import CallObserver
+
+if TYPE_CHECKING:  # Envoy's messages, which a server without load reports needs not have
+    from palaver_server.rpc.load_report import LoadReports
 
 SERVICES = (
     "palaver.v1.ChatService",
@@ -76,6 +80,7 @@ class RpcServer:
         edge_entrance: checks those who come by the edge's socket; None where there is no such socket.
         observers: are told of every call that has ended.
         keeps_answers: whether one of them looks at answers.
+        load_reports: tell load balancers at the port how busy the server is; None: nobody does.
     """
 
     def __init__(
@@ -92,7 +97,9 @@ class RpcServer:
         event_stream_keepalive_seconds: float,
         observers: Sequence[CallObserver] = (),
         keeps_answers: bool = False,
+        load_reports: LoadReports | None = None,
     ) -> None:
+        self._load_reports = load_reports
         self._observers = observers
         self._keeps_answers = keeps_answers
         self._tls = tls
@@ -110,7 +117,9 @@ class RpcServer:
             partial(health_pb2_grpc.add_HealthServicer_to_server, self._health),
             self._reflection.add_to,
         )
-        self._server = self._new_server(limits, entrance)
+        self._server = self._new_server(limits, entrance, load_reports)
+        if load_reports is not None:
+            load_reports.add_to(self._server)
         # A server of its own: grpcio does not say by which of its sockets a call came, and the edge's calls are
         # counted already.
         self._edge_server = None if edge_entrance is None else self._new_server(limits, edge_entrance)
@@ -138,12 +147,22 @@ class RpcServer:
         """End watches and reflection streams, then close the port."""
         self._health.close()
         self._reflection.close()
+        if self._load_reports is not None:
+            self._load_reports.close()
         servers = (self._server, self._edge_server)
         await asyncio.gather(*(server.stop(STOP_SECONDS) for server in servers if server is not None))
         await asyncio.sleep(0)  # cancelled handlers run to their end
 
-    def _new_server(self, limits: ServerLimits, entrance: Entrance) -> grpc.aio.Server:
-        server = new_server(limits, [CallInterceptor(entrance, self._observers, keeps_answers=self._keeps_answers)])
+    def _new_server(
+        self, limits: ServerLimits, entrance: Entrance, load_reports: LoadReports | None = None
+    ) -> grpc.aio.Server:
+        interceptor = CallInterceptor(
+            entrance,
+            self._observers,
+            keeps_answers=self._keeps_answers,
+            load_trailers=None if load_reports is None else load_reports.trailers,
+        )
+        server = new_server(limits, [interceptor])
         for add_to in self._add_services:
             add_to(server)
         return server

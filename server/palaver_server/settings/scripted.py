@@ -19,6 +19,9 @@ class ScriptedSettings(BaseModel):
     scripted_first: Seconds = Field(0.0, description="Seconds to the first word.")
     scripted_load: Seconds = Field(0.0, description="Seconds that loading takes.")
     scripted_load_error: str | None = Field(None, description="Loading fails with this sentence.")
+    scripted_kv_tokens: Count | None = Field(
+        None, description="Tokens that its KV cache holds, as load reports tell it. Unset: it has none."
+    )
     scripted_fail_after: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Each answer fails after this many words."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -12,7 +12,7 @@ DEFAULT_METRICS_LISTEN = "127.0.0.1:9464"
 
 
 class TelemetrySettings(BaseModel):
-    """What operators see: metrics, traces, the audit log."""
+    """What operators see: metrics, traces, the audit log; and what load balancers see."""
 
     metrics_listen: str | None = Field(
         None,
@@ -38,4 +38,9 @@ class TelemetrySettings(BaseModel):
     )
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = Field(
         1.0, description="The part of traces kept, 0 to 1. Where a caller has decided about its trace, that holds."
+    )
+    load_reports: Literal["off", "stream", "trailers", "all"] = Field(
+        "off",
+        description="Load reports by ORCA (gRFC A51) on the API port, for balancers that weigh servers by it. "
+        "stream: to whoever listens, without a key; trailers: at the end of each answer; all: both. Never by the edge.",
     )

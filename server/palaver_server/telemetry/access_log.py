@@ -12,8 +12,8 @@ from palaver_server.telemetry.call_record import UNKNOWN, CallRecord
 
 log = structlog.get_logger("palaver.access")
 
-QUIET_SERVICES = ("grpc.health.", "grpc.reflection.")
-"""Probes come every few seconds: their lines are written at debug level."""
+QUIET_SERVICES = ("grpc.health.", "grpc.reflection.", "xds.service.orca.")
+"""Probes come every few seconds, and load balancers: their lines are written at debug level."""
 
 
 class AccessLog:

@@ -64,6 +64,11 @@ class ScriptedAnswer:
         self._pending: list[str] = []
         self._given_count = 0
 
+    @property
+    def held_tokens(self) -> int:
+        """What a KV cache would hold of it: the prompt, and what is written so far."""
+        return self._prompt.prompt_token_count + self.token_count
+
     def reason_to_end(self) -> FinishReason | None:
         """Tell why nothing more is to be written; None if there is more."""
         if self._filter.matched is not None or self._next_word is None:

@@ -29,6 +29,9 @@ class ScriptedBehaviour:
     """How long the load takes, in seconds, at least 0."""
     context_length: int = DEFAULT_CONTEXT_LENGTH
     """Prompt and output tokens together, at least 1."""
+    kv_cache_tokens: int | None = None
+    """What the KV cache holds, at least 1; running answers hold their prompt and what they have written. It refuses
+    nobody: it is there to be reported. None means there is none."""
     fail_after_tokens: int | None = None
     """The answer fails with ``GENERATION_FAILED``; the engine lives on. At least 0; None means never."""
     hang_after_tokens: int | None = None
@@ -47,5 +50,7 @@ class ScriptedBehaviour:
             count = getattr(self, name)
             if count is not None and count < 0:
                 raise ValueError(f"{name} must be at least 0, not {count}.")
-        if self.context_length < 1:
-            raise ValueError(f"context_length must be at least 1, not {self.context_length}.")
+        for name in ("context_length", "kv_cache_tokens"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"{name} must be at least 1, not {count}.")

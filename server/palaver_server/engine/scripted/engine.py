@@ -63,7 +63,7 @@ class ScriptedEngine:
         )
         self._description = ModelDescription(model_id)
         self._is_loaded = False
-        self._running_count = 0
+        self._running: set[ScriptedAnswer] = set()
         self._pauses: set[asyncio.Future[None]] = set()
         self._hangs_since: float | None = None
         self._end: str | None = None
@@ -77,12 +77,19 @@ class ScriptedEngine:
     @property
     def running_count(self) -> int:
         """Answers that are being written."""
-        return self._running_count
+        return len(self._running)
 
     @property
     def silent_seconds(self) -> float:
         """How long an answer has hung, as the script says."""
         return 0.0 if self._hangs_since is None else time.monotonic() - self._hangs_since
+
+    @property
+    def kv_cache_usage(self) -> float:
+        """The part of the script's KV cache that running answers hold, at most 1."""
+        if (room := self._behaviour.kv_cache_tokens) is None:
+            return 0.0
+        return min(sum(answer.held_tokens for answer in self._running) / room, 1.0)
 
     async def load(self, report: ReportProgress) -> None:
         """Take the script's time, as if there were a model to load.
@@ -167,9 +174,9 @@ class ScriptedEngine:
         if not isinstance(prompt, ScriptedPrompt):
             raise TypeError(f"A scripted engine cannot answer a {type(prompt).__name__}.")
         self._check_alive()
-        self._running_count += 1
+        answer = ScriptedAnswer(prompt, asyncio.get_running_loop().time())
+        self._running.add(answer)
         try:
-            answer = ScriptedAnswer(prompt, asyncio.get_running_loop().time())
             yield prompt.started
             reason = None
             while reason is None:
@@ -182,7 +189,7 @@ class ScriptedEngine:
                     yield choice
             yield answer.finish(reason)
         finally:
-            self._running_count -= 1
+            self._running.discard(answer)
 
     async def wait_failed(self) -> str:
         """Return when the script has made the engine die; being shut down is no failure."""

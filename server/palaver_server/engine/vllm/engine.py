@@ -100,6 +100,11 @@ class VllmEngine:
         quiet_since = self._runtime.pulse.quiet_since if self._runtime else None
         return 0.0 if quiet_since is None else max(time.monotonic() - quiet_since, 0.0)
 
+    @property
+    def kv_cache_usage(self) -> float:
+        """The part of the KV cache that running answers hold, as of the engine's last step."""
+        return self._runtime.pulse.kv_cache_usage if self._runtime else 0.0
+
     async def load(self, report: ReportProgress) -> None:
         """Start the engine's processes, load the weights, and generate for the first time.
 

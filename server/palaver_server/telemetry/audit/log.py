@@ -14,8 +14,8 @@ from palaver_server.telemetry.audit.chain import AuditError, load_keys
 from palaver_server.telemetry.audit.writer import AuditWriter
 from palaver_server.telemetry.call_record import CallRecord
 
-QUIET_SERVICES = frozenset({"grpc.health.v1.Health"})
-"""Probes ask for nothing that is anybody's."""
+QUIET_SERVICES = frozenset({"grpc.health.v1.Health", "xds.service.orca.v3.OpenRcaService"})
+"""Probes and load balancers ask for nothing that is anybody's."""
 
 
 class AuditLog:

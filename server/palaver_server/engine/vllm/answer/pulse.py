@@ -25,6 +25,19 @@ class Pulse:
         self.pace = pace
         self.quiet_since: float | None = None
         """Since when a busy engine has not beaten, on the loop's clock; None for one that does, or is idle."""
+        self._kv_cache_usage: dict[int, float] = {}
+
+    @property
+    def kv_cache_usage(self) -> float:
+        """The part of the KV cache in use, 0 to 1; of several engines, that of the fullest."""
+        return max(self._kv_cache_usage.values(), default=0.0)
+
+    def beat(self, engine_index: int, scheduler_stats: SchedulerStats | None) -> None:
+        """Take note of a step."""
+        self.beats += 1
+        self.pace.step()
+        if scheduler_stats is not None:
+            self._kv_cache_usage[engine_index] = scheduler_stats.kv_cache_usage
 
     def logger(self, config: VllmConfig, engine_index: int = 0) -> StatLoggerBase:
         """A statistics logger, which vLLM calls for every step of the engine, those of a long prefill included."""
@@ -42,8 +55,7 @@ class _StepCounter(StatLoggerBase):
         mm_cache_stats: Any = None,
         engine_idx: int = 0,
     ) -> None:
-        self._pulse.beats += 1
-        self._pulse.pace.step()
+        self._pulse.beat(engine_idx, scheduler_stats)
 
     def log_engine_initialized(self) -> None:
         pass
