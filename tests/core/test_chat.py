@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 
 import pytest
 
@@ -203,7 +202,7 @@ async def test_all_calls_end_when_the_engine_dies_those_in_the_queue_too() -> No
 
 async def test_tokens_are_counted_as_an_answer_would_without_a_place() -> None:
     house = await open_house(max_queued=0)
-    async with house.chat.answer(ask()) as events, aclosing(events):
+    async with house.chat.answer(ask()) as events:
         started = await anext(events)
         assert isinstance(started, Started)
         assert (await house.chat.count_tokens(ask())).prompt_token_count == started.prompt_token_count == 7

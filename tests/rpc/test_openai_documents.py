@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from palaver.v1 import context_policy_pb2, reasoning_options_pb2, role_pb2, tool_pb2
+from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Started, Timings, Usage
 from palaver_server.core.generation import GenerationRequest, ResponseOptions
@@ -19,8 +21,9 @@ from palaver_server.core.options import GenerationOptions
 from palaver_server.core.tools import NamedTool, ToolCallDelta, ToolCallState
 from palaver_server.rpc.openai.body import Body
 from palaver_server.rpc.openai.chunks import Chunks
-from palaver_server.rpc.openai.completion import Completion
+from palaver_server.rpc.openai.completion import completion_json
 from palaver_server.rpc.openai.request import request_from_body
+from palaver_server.rpc.whole_answer import ReadAnswer
 
 
 def logprob(token: str, number: int, value: float = -0.5) -> TokenLogprob:
@@ -58,12 +61,13 @@ FINISHED = Finished(
 NAMES: dict[str, Any] = {"answer_id": "chatcmpl-r", "model": ModelDescription("m"), "created": 7}
 
 
-def whole(request: GenerationRequest = REQUEST) -> dict[str, Any]:
-    completion = Completion(request, **NAMES)
-    completion.start(STARTED)
-    for delta in DELTAS:
-        completion.add(delta)
-    document: dict[str, Any] = json.loads(completion.finish(FINISHED))
+def whole(
+    request: GenerationRequest = REQUEST, deltas: Sequence[Delta] = DELTAS, finished: Finished = FINISHED
+) -> dict[str, Any]:
+    said = WholeAnswer()
+    for delta in deltas:
+        said.add(delta)
+    document: dict[str, Any] = json.loads(completion_json(request, ReadAnswer(STARTED, said, finished), **NAMES))
     return document
 
 
@@ -136,10 +140,9 @@ def test_who_named_the_tool_hears_stop():
 
 
 def test_content_is_null_beside_tool_calls_alone():
-    completion = Completion(REQUEST, **NAMES)
-    completion.add(Delta("", 1, 0, tool_calls=(ToolCallDelta(0, "c", "f", "{}", ToolCallState.COMPLETE),)))
+    call = Delta("", 1, 0, tool_calls=(ToolCallDelta(0, "c", "f", "{}", ToolCallState.COMPLETE),))
     finished = Finished((ChoiceEnd(FinishReason.TOOL_CALLS),), Usage(1, 1), Timings())
-    assert json.loads(completion.finish(finished))["choices"][0]["message"]["content"] is None
+    assert whole(deltas=[call], finished=finished)["choices"][0]["message"]["content"] is None
 
 
 def contract(**fields: Any) -> Any:

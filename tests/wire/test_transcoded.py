@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import grpc
@@ -9,6 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from palaver.v1 import chat_service_pb2, role_pb2, web_service_pb2, web_service_pb2_grpc
+from palaver_server.core.errors import PalaverError, Reason
 
 TRANSCODED = (("x-envoy-original-path", "/palaver/v1/chat:stream"),)
 
@@ -69,19 +71,31 @@ async def test_a_stream_that_the_deadline_ends_says_so(serve):
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_stream_that_ends_with_its_server_says_so(serve):
-    serving = await serve(scripted_interval=0.05, scripted_tokens=10_000)
-    call = serving.chat.StreamChat(asking(), metadata=TRANSCODED)
-    for kind in ("started", "delta", "delta"):  # the answer is on its way
-        assert (await call.read()).WhichOneof("event") == kind
+@pytest.mark.parametrize("interval", [0.05, 0.0])
+async def test_streams_that_end_with_their_server_say_so_wherever_they_are(serve, interval):
+    """Without an interval, most of them are in the middle of a write."""
+    serving = await serve(scripted_interval=interval, scripted_tokens=10_000_000)
+    calls = [serving.chat.StreamChat(asking(), metadata=TRANSCODED) for _ in range(24)]
+    reading = [asyncio.ensure_future(read(call)) for call in calls]
+    for call in calls:
+        await call.initial_metadata()  # goes with the first event
     assert await serving.stop() == 0
-    events = []
-    with pytest.raises(grpc.aio.AioRpcError):
-        while (event := await call.read()) is not grpc.aio.EOF:
-            events.append(event)
-    code = await call.code()
-    assert info_of(events[-1].error).reason == "SERVER_DRAINING"
-    assert code is grpc.StatusCode.UNAVAILABLE
+    for events, code in await asyncio.gather(*reading):
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert info_of(events[-1].error).reason == "SERVER_DRAINING"
+
+
+@pytest.mark.parametrize("metadata", [(), TRANSCODED], ids=["grpc", "transcoded"])
+async def test_a_stream_that_ends_in_its_first_write_keeps_its_reason(serve, metadata):
+    """Again and again everything is ended that has begun since: in the queue, in the engine, in the first write."""
+    serving = await serve(scripted_interval=0.001, scripted_tokens=10_000)
+    calls = [serving.chat.StreamChat(asking(), metadata=metadata) for _ in range(100)]
+    reading = asyncio.gather(*map(read, calls))
+    while not reading.done():
+        serving.app._chat._running.end(lambda: PalaverError(Reason.SERVER_DRAINING, "The server is shutting down."))
+        await asyncio.sleep(0.0002)
+    assert {code for _, code in reading.result()} == {grpc.StatusCode.UNAVAILABLE}
+    assert max(len(events) for events, _ in reading.result()) >= 1
 
 
 @pytest.fixture

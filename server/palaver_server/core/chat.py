@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Container
+from collections.abc import AsyncIterator, Container
 from contextlib import aclosing, asynccontextmanager
 
 from palaver_server.core.admission import Admission
@@ -55,24 +55,31 @@ class Chat:
         return len(self._running)
 
     @asynccontextmanager
-    async def answer(self, request: GenerationRequest) -> AsyncIterator[AsyncGenerator[Event, None]]:
+    async def answer(
+        self, request: GenerationRequest, *, until: float | None = None
+    ) -> AsyncIterator[AsyncIterator[Event]]:
         """Hold a permit and give the engine's events for the body's time.
 
-        Nothing stands between the engine and the reader: the events are the engine's own generator. Leaving the body
-        early frees the engine.
+        Next to nothing stands between the engine and the reader: the events are the engine's own generator. Leaving
+        the body early frees the engine.
+
+        Args:
+            request: what is asked.
+            until: when the answer ends with ``DEADLINE_EXCEEDED``, on the event loop's clock; None for never.
 
         Raises:
-            PalaverError: the model is unknown or not ready, the server is full, the prompt does not fit.
+            PalaverError: the model is unknown or not ready, the server is full, the prompt does not fit, the answer
+                has to end.
         """
         self._check(request)
         within_time(request)
         with self.load.call():
-            async with self._running.call(request.client), self._admission.permit():
+            async with self._running.call(request.client, until=until) as running, self._admission.permit():
                 request.milestones.admitted = time.monotonic()
                 prompt = await self._engine.prepare(within_time(request))
                 request.milestones.prepared = time.monotonic()
                 async with aclosing(self._engine.generate(prompt)) as events:
-                    yield events
+                    yield running.answer_with(events)
 
     async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the tokens of the rendered conversation.

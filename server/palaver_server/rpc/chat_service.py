@@ -9,16 +9,16 @@ from typing import Any
 import grpc
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
-from palaver_server.core.answer import WholeAnswer
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import Delta, Event, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished, note_generation, note_origin
-from palaver_server.rpc.deadline import before_deadline
+from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import internal_error, status_from_error
 from palaver_server.rpc.validation import check
+from palaver_server.rpc.whole_answer import read_whole
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -45,23 +45,13 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             deadline=deadline_of(context),
         )
         note_generation(call, generation, self._chat.model.model_id)
-        whole = WholeAnswer()
-        async with before_deadline(call, context), self._chat.answer(generation) as events:
+        async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
             create_time = codec.timestamp_now()
-            async for event in events:
-                if isinstance(event, Delta):
-                    whole.add(event)
-                    if call.pieces is not None:
-                        call.pieces.append(event)
-                elif isinstance(event, Started):
-                    call.started = started = event
-                else:
-                    finished = event
-        note_finished(call, finished)
+            answer = await read_whole(events, call)
         return codec.answer_to_proto(
-            started,
-            whole,
-            finished,
+            answer.started,
+            answer.said,
+            answer.finished,
             answer_id=f"chat-{call.request_id}",
             model=self._chat.model,
             create_time=create_time,
@@ -73,8 +63,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         """Answer piece by piece. Writes to the context: that waits while the reader is slow, and costs the least."""
         call = current_call.get()
         try:
-            async with before_deadline(call, context):
-                await self._stream(request, context, call)
+            await self._stream(request, context, call)
         except Exception as error:
             # The status follows by itself, and is all that a caller over gRPC needs.
             if call.is_transcoded and call.has_answered:
@@ -97,7 +86,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             min_tokens_per_delta=request.min_tokens_per_delta if request.HasField("min_tokens_per_delta") else None,
         )
         note_generation(call, generation, self._chat.model.model_id)
-        async with self._chat.answer(generation) as events:
+        async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
             await self._write(events, context, call)
 
     async def _write(self, events: AsyncIterator[Event], context: Context, call: Call) -> None:

@@ -18,12 +18,12 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import current_call, deadline_of, note_finished, note_generation, note_origin
-from palaver_server.rpc.deadline import before_deadline
+from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import internal_error
 from palaver_server.rpc.openai.blame import in_callers_words, type_error
 from palaver_server.rpc.openai.body import Body, StreamOptions
 from palaver_server.rpc.openai.chunks import Chunks
-from palaver_server.rpc.openai.completion import Completion
+from palaver_server.rpc.openai.completion import completion_json
 from palaver_server.rpc.openai.errors import error_json
 from palaver_server.rpc.openai.event_stream import EventStream
 from palaver_server.rpc.openai.models import model_json, model_list_json
@@ -31,6 +31,7 @@ from palaver_server.rpc.openai.options import wide_seed
 from palaver_server.rpc.openai.request import request_from_body
 from palaver_server.rpc.strict_json import parse
 from palaver_server.rpc.validation import check
+from palaver_server.rpc.whole_answer import read_whole
 
 JSON = "application/json"
 
@@ -60,8 +61,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         else:
             with in_callers_words(body):
                 generation = _generation(body, context)
-                async with before_deadline(current_call.get(), context):
-                    await self._answer(generation, context)
+                await self._answer(generation, context)
 
     async def ListOpenAIModels(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.ListOpenAIModelsRequest, context: Context
@@ -91,25 +91,17 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
     async def _answer(self, generation: GenerationRequest, context: Context) -> None:
         call = current_call.get()
         note_generation(call, generation, self._chat.model.model_id)
-        completion = Completion(
+        created = int(time.time())
+        async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
+            answer = await read_whole(events, call)
+        data = completion_json(
             generation,
+            answer,
             answer_id=f"chatcmpl-{call.request_id}",
             model=self._chat.model,
-            created=int(time.time()),
+            created=created,
         )
-        async with self._chat.answer(generation) as events:
-            async for event in events:
-                if isinstance(event, Delta):
-                    completion.add(event)
-                    if call.pieces is not None:
-                        call.pieces.append(event)
-                elif isinstance(event, Started):
-                    call.started = event
-                    completion.start(event)
-                else:
-                    finished = event
-        note_finished(call, finished)
-        await context.write(httpbody_pb2.HttpBody(content_type=JSON, data=completion.finish(finished)))
+        await context.write(httpbody_pb2.HttpBody(content_type=JSON, data=data))
 
     async def _stream(self, body: Body, context: Context) -> None:
         """Send events. A failure after the first is one more event, and then the status of the call as ever."""
@@ -118,8 +110,9 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         try:
             with in_callers_words(body):
                 generation = _generation(body, context)
-                async with before_deadline(call, context), stream.kept_alive(self._keepalive_seconds):
-                    await self._send_chunks(generation, body.stream_options or StreamOptions(), stream)
+                async with stream.kept_alive(self._keepalive_seconds):
+                    options = body.stream_options or StreamOptions()
+                    await self._send_chunks(generation, options, stream, end_of_answer(call, context))
         except PalaverError as error:
             if stream.has_begun:
                 await stream.send(_error_event(error))
@@ -129,7 +122,9 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
                 await stream.send(_error_event(internal_error()))
             raise
 
-    async def _send_chunks(self, generation: GenerationRequest, options: StreamOptions, stream: EventStream) -> None:
+    async def _send_chunks(
+        self, generation: GenerationRequest, options: StreamOptions, stream: EventStream, until: float | None
+    ) -> None:
         call = current_call.get()
         note_generation(call, generation, self._chat.model.model_id)
         chunks = Chunks(
@@ -144,7 +139,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         pieces = call.pieces
         delta_count = token_count = 0
         try:
-            async with self._chat.answer(generation) as events:
+            async with self._chat.answer(generation, until=until) as events:
                 async for event in events:
                     if isinstance(event, Delta):
                         if not delta_count:
