@@ -47,9 +47,9 @@ class Reader:
         self._prompt_ids = tokenizer.encode(prompt, add_special_tokens=False)
 
     def stage(self, **reading: Any) -> ParsedStage:
+        from palaver_server.engine.tool_judge import ToolJudge  # noqa: PLC0415
         from palaver_server.engine.vllm.answer.glm_parser import GlmParser  # noqa: PLC0415
         from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
-        from palaver_server.engine.vllm.answer.tool_judge import ToolJudge  # noqa: PLC0415
         from palaver_server.engine.vllm.prompt.chat_request import vllm_chat_request  # noqa: PLC0415
         from tests.engine.conftest import say  # noqa: PLC0415
 
@@ -279,7 +279,7 @@ BAD_SCHEMAS = [
 @pytest.mark.parametrize(("schema", "problem"), BAD_SCHEMAS, ids=[problem for _, problem in BAD_SCHEMAS])
 def test_a_schema_that_cannot_be_judged_by_is_refused(schema: str, problem: str) -> None:
     from palaver_server.core.errors import PalaverError  # noqa: PLC0415
-    from palaver_server.engine.vllm.answer.tool_judge import check_tools  # noqa: PLC0415
+    from palaver_server.engine.tool_judge import check_tools  # noqa: PLC0415
 
     with pytest.raises(PalaverError) as refused:
         check_tools([TIME, Tool("f", "", schema)], "chat.")
@@ -290,7 +290,7 @@ def test_a_schema_that_cannot_be_judged_by_is_refused(schema: str, problem: str)
 
 @pytest.mark.usefixtures("tokenizer")
 def test_a_hostile_pattern_holds_nobody_up() -> None:
-    from palaver_server.engine.vllm.answer.tool_judge import ToolJudge, check_tools  # noqa: PLC0415
+    from palaver_server.engine.tool_judge import ToolJudge, check_tools  # noqa: PLC0415
 
     schema = {"type": "object", "properties": {"text": {"type": "string", "pattern": "^(a|a)*$"}}}
     tool = Tool("f", "", json.dumps(schema))
@@ -306,9 +306,9 @@ class ComposedReader(Reader):
     """Reads with vLLM's own composition of parsers, as for every family but GLM."""
 
     def stage(self, **reading: Any) -> ParsedStage:
+        from palaver_server.engine.tool_judge import ToolJudge  # noqa: PLC0415
         from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
         from palaver_server.engine.vllm.answer.parsers import ParserNames, Parsers  # noqa: PLC0415
-        from palaver_server.engine.vllm.answer.tool_judge import ToolJudge  # noqa: PLC0415
         from palaver_server.engine.vllm.prompt.chat_request import vllm_chat_request  # noqa: PLC0415
         from tests.engine.conftest import say  # noqa: PLC0415
 

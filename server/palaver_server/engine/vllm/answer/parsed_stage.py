@@ -13,10 +13,10 @@ from vllm.parser import Parser
 from palaver_server.core.events import Delta
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.tools import ToolCallDelta
+from palaver_server.engine.tool_judge import ToolJudge
 from palaver_server.engine.vllm.answer.delta_stage import ConvertLogprobs
 from palaver_server.engine.vllm.answer.shortcut import Kind, shortcut_of
 from palaver_server.engine.vllm.answer.text import SpeechTrim, ThoughtTrim
-from palaver_server.engine.vllm.answer.tool_judge import ToolJudge
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
 
 

@@ -12,7 +12,7 @@ from vllm.parser.glm47_moe import THINK_END, THINK_START, TOOL_CALL_END, TOOL_CA
 
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.tools import NamedTool, Tool, ToolChoice, ToolChoiceMode
-from palaver_server.engine.vllm.answer.tool_judge import parameters
+from palaver_server.engine.tool_judge import parameters
 from palaver_server.engine.vllm.grammar.form import MAX_WHITE_SPACE
 
 _MARKS = [THINK_START, THINK_END, TOOL_CALL_START, TOOL_CALL_END]

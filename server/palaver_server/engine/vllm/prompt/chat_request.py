@@ -17,7 +17,7 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.response_format import JsonObjectFormat, JsonSchemaFormat, ResponseFormat
 from palaver_server.core.tools import NamedTool, Tool, ToolChoiceMode
-from palaver_server.engine.vllm.answer.tool_judge import parameters
+from palaver_server.engine.tool_judge import parameters
 
 
 class VllmChatRequest(ChatCompletionRequest):

@@ -19,11 +19,11 @@ from palaver_server.core.options import GenerationOptions
 from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
 from palaver_server.engine.fitting import Fitting
+from palaver_server.engine.tool_judge import ToolJudge, check_tools
 from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
 from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
 from palaver_server.engine.vllm.answer.parsers import Parsers
 from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
-from palaver_server.engine.vllm.answer.tool_judge import ToolJudge, check_tools
 from palaver_server.engine.vllm.grammar.wanted import Forms, refuse_strictness
 from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
 from palaver_server.engine.vllm.prompt.params import Sampling
