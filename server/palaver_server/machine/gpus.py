@@ -18,6 +18,11 @@ class Gpu:
     total_bytes: int | None
     """None where the driver's files alone tell of it."""
     free_bytes: int | None
+    capability: tuple[int, int] | None = None
+    """CUDA's compute capability, such as (9, 0) for Hopper; it says which number formats the hardware computes in."""
+    index: int = 0
+    """In the order of the PCI bus, which is NVML's."""
+    uuid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +49,30 @@ def find_gpus() -> Gpus:
         return Gpus(seen, trouble=str(error) if seen else "")
     try:
         cuda = int(nvml.nvmlSystemGetCudaDriverVersion_v2())
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        return Gpus(tuple(_of_handle(nvml, handle) for handle in handles), (cuda // 1000, cuda % 1000 // 10))
+        devices = tuple(_of_index(nvml, index) for index in range(nvml.nvmlDeviceGetCount()))
+        return Gpus(devices, (cuda // 1000, cuda % 1000 // 10))
     except nvml.NVMLError as error:
         return Gpus(seen, trouble=str(error))
     finally:
         nvml.nvmlShutdown()
 
 
-def _of_handle(nvml: Any, handle: Any) -> Gpu:
-    name = nvml.nvmlDeviceGetName(handle)
+def _of_index(nvml: Any, index: int) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    return Gpu(name.decode() if isinstance(name, bytes) else str(name), int(memory.total), int(memory.free))
+    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(
+        _text(nvml.nvmlDeviceGetName(handle)),
+        int(memory.total),
+        int(memory.free),
+        (int(major), int(minor)),
+        index,
+        _text(nvml.nvmlDeviceGetUUID(handle)),
+    )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _of_driver_files() -> tuple[Gpu, ...]:
