@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,10 +17,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from palaver.v1 import chat_service_pb2, content_part_pb2, message_pb2, role_pb2
+from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
 from palaver_server.telemetry.audit.chain import HEAD_FILE, AuditError, Keys, canonical, load_keys, sealed
 from palaver_server.telemetry.audit.verify import verify
-from palaver_server.telemetry.audit.writer import AuditWriter
+from palaver_server.telemetry.audit.writer import BATCH_RECORDS, AuditWriter
 
 CANARY = "canary-1f0c9a"
 
@@ -145,6 +147,10 @@ def hash_without_a_key(folder: Path) -> None:
     path.write_bytes(b"".join(lines))
 
 
+def replace_the_key(folder: Path) -> None:
+    (folder / "audit.key").write_bytes(b"0" * 32)
+
+
 def swap_files(folder: Path) -> None:
     first, second = sorted(folder.glob("audit-*.jsonl"))[1:3]
     one, two = first.read_bytes(), second.read_bytes()
@@ -164,6 +170,7 @@ TAMPERING = {
     "the number is changed": change({"number": 7777}),
     "the hash is changed": change({"mac": "0" * 64}),
     "the hash of the one before is changed": change({"previous": "0" * 64}),
+    "the key is another": replace_the_key,
     "a record is forged with another key": forge_with_another_key,
     "a record is hashed without a key": hash_without_a_key,
     "a record is removed": edit(lambda lines: lines[:2] + lines[3:]),
@@ -291,3 +298,73 @@ async def test_records_of_many_calls_at_once_are_all_there(serve, tmp_path):
     assert found.record_count == len(codes) == 200
     lines = [json.loads(line) for path in tmp_path.glob("audit-*.jsonl") for line in lines_of(path)]
     assert sorted(line["code"] for line in lines) == sorted(code.name for code in codes)
+
+
+def limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_what_a_full_disk_swallows_is_counted_to_the_record_and_the_log_says_so(tmp_path, capsys):
+    writer = AuditWriter(tmp_path, load_keys(tmp_path, may_create=True), max_file_bytes=10**6, retention_days=1)
+    given = 300
+    limit_files(2000)
+    try:
+        for index in range(given):
+            writer.add(lambda index=index: {"kind": "call", "index": index, "text": "x" * 500})
+        while writer.written_count + writer.lost_count < given:
+            threading.Event().wait(0.01)
+    finally:
+        limit_files(resource.RLIM_INFINITY)
+    assert writer.lost_count > 0
+    writer.add(lambda: {"kind": "call", "index": given})
+    writer.close()
+    found = verdict_of(tmp_path)
+    assert found.is_whole, found.findings
+    assert found.torn is None
+    said = [json.loads(line) for path in tmp_path.glob("audit-*.jsonl") for line in lines_of(path)]
+    kept = [record for record in said if record["kind"] == "call"]
+    assert len(kept) == writer.written_count == given + 1 - writer.lost_count
+    assert sum(record["lost"] for record in said if record["kind"] == "gap") == writer.lost_count
+    assert "the audit log cannot be written" in capsys.readouterr().out
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(300)
+async def test_ten_thousand_calls_at_once_and_a_kill_in_their_midst_leave_a_whole_log(tmp_path):
+    audit, calls = tmp_path / "audit", 10_000
+    command = [sys.executable, "-m", "palaver_server", "serve", "--engine", "scripted", "--listen", "127.0.0.1:0"]
+    command += ["--audit-dir", str(audit), "--state-dir", str(tmp_path), "--log-format", "json"]
+    server = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    assert server.stderr is not None
+    address = ""
+    async for line in server.stderr:
+        if b'"event": "ready"' in line:
+            address = json.loads(line)["address"]
+            break
+    answered = 0
+    nobody = asyncio.create_task(server.stderr.read())  # else the pipe fills
+
+    async def call(channel: grpc.aio.Channel) -> None:
+        nonlocal answered
+        stub = chat_service_pb2_grpc.ChatServiceStub(channel)
+        with contextlib.suppress(grpc.aio.AioRpcError):  # it was killed
+            while True:
+                await stub.Chat(chat_request("a b"))
+                answered += 1
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        callers = [asyncio.create_task(call(channel)) for _ in range(32)]
+        while answered < calls:
+            await asyncio.sleep(0.01)
+        server.send_signal(signal.SIGKILL)
+        await asyncio.gather(*callers, server.wait(), nobody)
+    found = verdict_of(audit)
+    assert found.is_whole, found.findings
+    # A kill takes what waited to be written: a batch, and what had come meanwhile.
+    assert answered - 2 * BATCH_RECORDS < found.record_count
+    serving = AuditWriter(audit, load_keys(audit, may_create=False), max_file_bytes=10**6, retention_days=1)
+    serving.close()
+    after = verdict_of(audit)
+    assert after.is_whole
+    assert after.torn is None
+    assert after.record_count == found.record_count + (found.torn is not None)

@@ -138,6 +138,7 @@ class AuditWriter:
                 while len(batch) < BATCH_RECORDS:
                     batch.append(self._queue.get_nowait())
             is_open = None not in batch
+            unwritten = sum(describe is not None for describe in batch)
             try:
                 if (lost := self._lost - self._told_lost) > 0:
                     self._write({"kind": "gap", "lost": lost})
@@ -146,6 +147,7 @@ class AuditWriter:
                     if describe is not None:
                         self._write(describe())
                         self.written_count += 1
+                        unwritten -= 1
                 self._file.flush()
                 if not is_open or time.monotonic() - synced >= SYNC_SECONDS:
                     os.fsync(self._file.fileno())
@@ -154,7 +156,8 @@ class AuditWriter:
                 if self._file.tell() >= self._max_file_bytes:
                     self._rotate()
             except OSError as error:
-                self._lost += len(batch)
+                # What had its turn is in the file, or in its buffer, which the next flush tries again to empty.
+                self._lost += unwritten
                 log.error("the audit log cannot be written", cause=error.strerror)  # noqa: TRY400  # a sentence
         self._file.close()
         os.close(self._lock)
