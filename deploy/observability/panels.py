@@ -118,6 +118,12 @@ DASHBOARDS: dict[str, tuple[Panel, ...]] = {
                 ),
             ),
         ),
+        Panel(
+            "Calls by method",
+            "reqps",
+            _rate(f"envoy_cluster_grpc_total{{{API}}}", "envoy_grpc_bridge_method"),
+            "Of every protocol, as they end.",
+        ),
         Panel("Requests at once", "short", ((f"envoy_http_downstream_rq_active{{{EDGE}}}", "requests"),)),
         Panel("Connections", "short", ((f"envoy_http_downstream_cx_active{{{EDGE}}}", "connections"),)),
         Panel(
