@@ -8,6 +8,7 @@ import uuid
 
 import grpc
 import pytest
+from prometheus_client import REGISTRY, Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from palaver.v1 import chat_service_pb2, content_part_pb2, generation_options_pb2, message_pb2, role_pb2
@@ -106,6 +107,17 @@ async def test_openmetrics_is_spoken_and_parses(serving):
     names = {family.name for family in parse_openmetrics(text)}
     assert {"palaver_calls", "palaver_build", "palaver_running_calls"} <= names
     assert not [line for line in text.splitlines() if "_created" in line]
+
+
+@pytest.mark.parametrize("escaping", ["", ";escaping=underscores", ";escaping=allow-utf-8"])
+async def test_names_of_vllm_are_the_same_in_every_format(serving, escaping):
+    gauge = Gauge("vllm:like_this", "As vLLM names its own.", ["engine"])  # where libraries register
+    try:
+        gauge.labels("0").set(0.25)
+        for accept in ("text/plain", f"application/openmetrics-text;version=1.0.0{escaping},text/plain;q=0.5"):
+            assert 'vllm:like_this{engine="0"} 0.25' in (await scrape(serving, accept)).splitlines()
+    finally:
+        REGISTRY.unregister(gauge)
 
 
 async def test_the_port_answers_while_the_model_loads_and_closes_with_the_server(serve):

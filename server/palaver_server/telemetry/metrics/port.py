@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 PATH = "/metrics"
 REQUEST_SECONDS = 10.0
 """What one request may take to arrive and to be read."""
+_ESCAPING = re.compile(r";\s*escaping=[\w-]+")
 MAX_REQUESTS = 8
 """At once. Prometheus sends one at a time."""
 
@@ -74,9 +76,20 @@ def _only_metrics(app: App) -> App:
         if environment["PATH_INFO"] != PATH:
             start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
             return [b"There is nothing but /metrics here.\n"]
+        environment["HTTP_ACCEPT"] = _keeping_names(environment.get("HTTP_ACCEPT", ""))
         return app(environment, start_response)
 
     return answer
+
+
+def _keeping_names(accept: str) -> str:
+    """Have names written as they are.
+
+    prometheus_client's OpenMetrics else writes ``vllm:x`` as ``vllm_x``, for which no dashboard asks. No name here has
+    to be changed for any Prometheus.
+    """
+    kinds = (_ESCAPING.sub("", kind) for kind in accept.split(","))
+    return ",".join(f"{kind};escaping=allow-utf-8" if "openmetrics" in kind else kind for kind in kinds)
 
 
 class _Handler(WSGIRequestHandler):
