@@ -220,3 +220,14 @@ def test_thinking_and_truncation_become_the_contracts():
 def test_a_form_asked_for_twice_is_refused():
     with pytest.raises(PalaverError, match="structured_outputs"):
         contract(response_format={"type": "json_object"}, structured_outputs={"regex": "a"})
+
+
+def test_the_switch_of_thinking_that_vllms_callers_use_is_the_contracts_field():
+    off = contract(chat_template_kwargs={"enable_thinking": False, "style": "x"}).chat
+    assert (off.reasoning.enabled, off.reasoning.HasField("enabled")) == (False, True)
+    assert json.loads(off.chat_template_arguments_json) == {"style": "x"}
+    on = contract(chat_template_kwargs={"thinking": True}).chat
+    assert (on.reasoning.enabled, on.chat_template_arguments_json) == (True, "")
+    odd = contract(chat_template_kwargs={"enable_thinking": "yes"}).chat  # which the contract's own rule refuses
+    assert not odd.HasField("reasoning")
+    assert "enable_thinking" in odd.chat_template_arguments_json

@@ -60,6 +60,7 @@ _PATHS = [
         (r"options\.repetition_detection\.min_repeat_count", r"repetition_detection.min_count"),
         (r"options\.(\w+)(.*)", r"\1\2"),
         (r"reasoning\.include_reasoning", r"include_reasoning"),
+        (r"reasoning\.enabled", r"chat_template_kwargs.enable_thinking"),
         (r"reasoning\.budget_tokens", r"thinking_token_budget"),
         (r"reasoning\b.*", r"reasoning_effort"),
         (r"context_policy\b.*", r"truncate_prompt_tokens"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from palaver.v1 import (
     chat_service_pb2,
     content_part_pb2,
@@ -18,6 +20,8 @@ from palaver_server.rpc.openai.options import options_to_proto
 from palaver_server.rpc.openai.response_format import response_format_to_proto
 from palaver_server.rpc.strict_json import to_json
 
+THINKING_SWITCHES = ("enable_thinking", "thinking")
+"""By these arguments of their chat templates vLLM's callers switch thinking: the contract has a field for it."""
 _ROLES = {
     "developer": role_pb2.ROLE_SYSTEM,  # OpenAI's newer name of the same rank
     "system": role_pb2.ROLE_SYSTEM,
@@ -55,7 +59,7 @@ def request_from_body(body: Body) -> chat_service_pb2.StreamChatRequest:
             tools=[_tool_to_proto(tool.function) for tool in body.tools or ()],
             response_format=response_format_to_proto(body),
             continue_final_message=body.continue_final_message or None,
-            chat_template_arguments_json=to_json(body.chat_template_kwargs) if body.chat_template_kwargs else "",
+            chat_template_arguments_json=_template_arguments(body),
             priority=body.priority,
             user_id=body.safety_identifier or body.user or "",
             labels=body.metadata,
@@ -134,7 +138,23 @@ def _tool_to_proto(function: Function) -> tool_pb2.Tool:
     return tool
 
 
+def _template_arguments(body: Body) -> str:
+    arguments = {name: value for name, value in _arguments(body).items() if not _is_thinking_switch(name, value)}
+    return to_json(arguments) if arguments else ""
+
+
+def _arguments(body: Body) -> dict[str, Any]:
+    return body.chat_template_kwargs or {}
+
+
+def _is_thinking_switch(name: str, value: object) -> bool:
+    return name in THINKING_SWITCHES and isinstance(value, bool)
+
+
 def _set_reasoning(chat: chat_service_pb2.ChatRequest, body: Body) -> None:
+    for name, value in _arguments(body).items():
+        if _is_thinking_switch(name, value):
+            chat.reasoning.enabled = value
     if body.reasoning_effort == "none":
         chat.reasoning.enabled = False
     elif body.reasoning_effort is not None:
