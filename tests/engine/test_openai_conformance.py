@@ -36,7 +36,13 @@ DIFFERENCES = {
     "choices[].routed_experts": "asked for by parameters that are not taken from clients",
     "kv_transfer_params": "between the servers of an operator, not for clients",
     "ec_transfer_params": "between the servers of an operator, not for clients",
-    "metrics": "off in vLLM unless its operator asks; palaver tells timings in its own protocol",
+    "metrics": "off in vLLM unless its operator asks",
+    **{
+        f"metrics.{name}": "as above"
+        for name in (
+            *("time_to_first_token_ms", "generation_time_ms", "queue_time_ms", "mean_itl_ms", "tokens_per_second"),
+        )
+    },
     "usage.prompt_tokens_details": "vLLM tells cached tokens only by a flag of its operator; here each sees its own",
     "usage.prompt_tokens_details.cached_tokens": "as above",
     "usage.completion_tokens_details": "vLLM tells thoughts only where a reasoning parser runs",

@@ -453,8 +453,9 @@ async def test_choices_say_the_same_interleaved() -> None:
     events = await collect(await loaded(), request)
 
     deltas = [event for _, event in events if isinstance(event, Delta)]
-    assert [delta.choice_index for delta in deltas] == [0, 1] * 3
-    assert [delta.usage.output_token_count for delta in deltas if delta.usage] == [2, 2, 4, 4, 6, 6]
+    assert [delta.choice_index for delta in deltas] == [0, 1] * 4
+    assert [delta.usage.output_token_count for delta in deltas if delta.usage] == [2, 2, 4, 4, 6, 6, 6, 6]
+    assert [delta.end for delta in deltas] == [None] * 6 + list(finished_of(events).choices)
     assert [end.choice_index for end in finished_of(events).choices] == [0, 1]
     assert finished_of(events).usage.output_token_count == 6
 

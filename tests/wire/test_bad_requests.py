@@ -252,8 +252,11 @@ def status_of(error: grpc.aio.AioRpcError) -> status_pb2.Status:
     return status_pb2.Status.FromString(details)
 
 
-async def test_every_bad_request_is_refused_by_name_and_the_server_serves_on(serve):
+async def test_every_bad_request_is_refused_by_name_and_the_server_serves_on(serve, monkeypatch):
     server = await serve(allow_explain=True)
+    reached = []
+    generate = server.engine.generate
+    monkeypatch.setattr(server.engine, "generate", lambda prompt: reached.append(prompt) or generate(prompt))
     assert len(TABLE) >= 40
     wrong = []
     for bad in TABLE:
@@ -283,6 +286,8 @@ async def test_every_bad_request_is_refused_by_name_and_the_server_serves_on(ser
         lowered = status.message.lower()
         assert not any(word in lowered for word in ("traceback", "vllm", 'file "', "exception")), status.message
     assert wrong == []
+    assert reached == []
     good = json_format.ParseDict(chat(), chat_service_pb2.ChatRequest())
     assert (await server.chat.Chat(good)).choices[0].message.content[0].text == "hi"
+    assert len(reached) == 1
     assert server.engine.running_count == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 from google.protobuf import json_format
 
 from palaver.v1 import chat_service_pb2, choice_pb2
@@ -61,3 +63,32 @@ async def test_an_unfit_request_id_is_replaced(serve):
     call = server.chat.Chat(chat_request(), metadata=[("x-request-id", "a" * 129)])
     await call
     assert len(dict(await call.trailing_metadata())["x-request-id"]) == 32
+
+
+async def test_each_choices_end_is_told_with_its_last_piece_where_there_are_several(serve):
+    server = await serve()
+    chat = chat_request(choice_count=3, temperature=0.5, stop_sequences=["world"])
+    events = [event async for event in server.chat.StreamChat(chat_service_pb2.StreamChatRequest(chat=chat))]
+    *deltas, finished = [event for event in events if not event.HasField("started")]
+    ends = [delta.delta.finish for delta in deltas if delta.delta.HasField("finish")]
+    assert [end.index for end in ends] == [0, 1, 2]
+    assert list(finished.finished.choices) == ends
+    last = {delta.delta.choice_index: delta.delta for delta in deltas}
+    assert all(delta.HasField("finish") for delta in last.values())
+    assert [delta.delta.sequence_number for delta in deltas] == list(range(len(deltas)))
+    only = [event async for event in server.chat.StreamChat(chat_service_pb2.StreamChatRequest(chat=chat_request()))]
+    assert not any(event.delta.HasField("finish") for event in only)
+
+
+async def test_times_count_from_the_arrival_so_waiting_for_room_is_in_them(serve):
+    server = await serve(max_concurrent_requests=1, scripted_first=0.3)
+    first, second = await asyncio.gather(server.chat.Chat(chat_request()), server.chat.Chat(chat_request()))
+    for answer in (first, second):
+        times = answer.timings
+        assert times.queue_duration.ToTimedelta() <= times.time_to_first_token.ToTimedelta()
+        assert times.time_to_first_token.ToTimedelta() <= times.total_duration.ToTimedelta()
+    waited = sorted(one.timings.queue_duration.ToTimedelta().total_seconds() for one in (first, second))
+    assert waited[1] >= 0.25
+    stream = server.chat.StreamChat(chat_service_pb2.StreamChatRequest(chat=chat_request()))
+    finished = [event async for event in stream][-1].finished
+    assert finished.timings.time_to_first_token.ToTimedelta().total_seconds() >= 0.25

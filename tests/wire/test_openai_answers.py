@@ -248,3 +248,30 @@ async def test_the_model_is_listed_and_described(serve):
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     error = json.loads(dict(caught.value.trailing_metadata())["x-palaver-body"])["error"]
     assert (error["param"], error["code"]) == ("model", "model_not_found")
+
+
+async def test_the_end_of_each_of_several_choices_is_told_once_and_before_the_usage(serve):
+    server = await serve()
+    body = asking(n=2, temperature=0.5, stream_options={"include_usage": True})
+    *chunks, usage, done = await events(server.channel, body)
+    assert done == "[DONE]"
+    ends = [c["index"] for chunk in chunks for c in chunk["choices"] if c["finish_reason"] is not None]
+    assert sorted(ends) == [0, 1]
+    said = [
+        "".join(c["delta"].get("content") or "" for x in chunks for c in x["choices"] if c["index"] == n)
+        for n in (0, 1)
+    ]
+    assert said == ["hello big world"] * 2
+    assert usage["usage"]["completion_tokens"] == 6
+
+
+async def test_an_answer_tells_how_long_it_took_in_vllms_words(serve):
+    server = await serve(scripted_interval=0.02)
+    document = await answer(server.channel, asking())
+    times = document["metrics"]
+    assert times["generation_time_ms"] == pytest.approx(times["mean_itl_ms"] * 2, abs=0.01)
+    assert times["generation_time_ms"] >= 30
+    *_, usage, _ = await events(server.channel, asking(stream_options={"include_usage": True}))
+    assert usage["metrics"].keys() == times.keys()
+    several = await answer(server.channel, asking(n=2, temperature=0.5))
+    assert several["metrics"] is None

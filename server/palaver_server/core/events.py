@@ -86,6 +86,8 @@ class Delta:
     """The tokens since the choice's last delta; where the request asked for token ids."""
     usage: Usage | None = None
     """Of the whole call so far; where the request asked for running usage."""
+    end: ChoiceEnd | None = None
+    """How the choice ended: in its last delta, where the answer has several choices. ``Finished`` says it, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,3 +100,9 @@ def note_generation(call: Call, generation: GenerationRequest, model: str) -> No
 def note_finished(call: Call, finished: Finished) -> None:
     """Note the figures of an answer."""
     call.finished = finished
+
+
+def seconds_before_engine(call: Call) -> float:
+    """From a call's arrival to the moment at which the engine took its request."""
+    prepared = None if call.generation is None else call.generation.milestones.prepared
+    return 0.0 if prepared is None else prepared - call.began

@@ -14,7 +14,15 @@ from palaver_server.core.errors import PalaverError
 from palaver_server.core.events import Delta, Event, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import Call, current_call, deadline_of, note_finished, note_generation, note_origin
+from palaver_server.rpc.call import (
+    Call,
+    current_call,
+    deadline_of,
+    note_finished,
+    note_generation,
+    note_origin,
+    seconds_before_engine,
+)
 from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import internal_error, status_from_error
 from palaver_server.rpc.validation import check
@@ -55,6 +63,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             answer_id=f"chat-{call.request_id}",
             model=self._chat.model,
             create_time=create_time,
+            before_engine_seconds=seconds_before_engine(call),
         )
 
     async def StreamChat(  # type: ignore[override]  # noqa: N802  # writes instead of yielding, as grpc.aio allows
@@ -116,7 +125,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                     call.has_answered = True
                 else:
                     note_finished(call, event)
-                    await write(codec.finished_to_proto(event))
+                    await write(codec.finished_to_proto(event, before_engine_seconds=seconds_before_engine(call)))
         finally:
             call.delta_count, call.streamed_token_count = sequence_number, token_count
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.core.events import Delta, Event, FinishReason, Started
+from palaver_server.core.events import Delta, Event, Finished, FinishReason, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.core.prompt import Explanation, PromptCount
@@ -184,10 +184,10 @@ class ScriptedEngine:
                 if reason is None and prompt.is_streamed and (delta := answer.take()):
                     for choice in _choices(delta, prompt, answer):
                         yield choice
-            if delta := answer.take_last():
-                for choice in _choices(delta, prompt, answer):
-                    yield choice
-            yield answer.finish(reason)
+            finished = answer.finish(reason)
+            for choice in _last_choices(answer.take_last(), prompt, answer, finished):
+                yield choice
+            yield finished
         finally:
             self._running.discard(answer)
 
@@ -299,3 +299,13 @@ def _choices(delta: Delta, prompt: ScriptedPrompt, answer: ScriptedAnswer) -> It
     if prompt.choice_count == 1:
         return (delta,)
     return (replace(delta, choice_index=index) for index in range(prompt.choice_count))
+
+
+def _last_choices(
+    delta: Delta | None, prompt: ScriptedPrompt, answer: ScriptedAnswer, finished: Finished
+) -> Iterable[Delta]:
+    """The last deltas; of several choices each has one, which tells its end."""
+    if prompt.choice_count == 1:
+        return () if delta is None else _choices(delta, prompt, answer)
+    choices = _choices(delta or Delta("", 0), prompt, answer)
+    return (replace(choice, end=end) for choice, end in zip(choices, finished.choices, strict=True))

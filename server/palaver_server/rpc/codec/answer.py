@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from google.protobuf import timestamp_pb2
+from google.protobuf import duration_pb2, timestamp_pb2
 
 from palaver.v1 import (
     chat_service_pb2,
@@ -93,23 +93,23 @@ def delta_to_proto(delta: Delta, sequence_number: int) -> chat_service_pb2.Strea
         piece.token_ids.extend(delta.token_ids)
     if delta.usage is not None:
         piece.usage.CopyFrom(_usage_to_proto(delta.usage))
+    if delta.end is not None:
+        piece.finish.CopyFrom(_finish_to_proto(delta.end))
     return response
 
 
-def finished_to_proto(finished: Finished) -> chat_service_pb2.StreamChatResponse:
-    """The last event of a stream."""
+def finished_to_proto(finished: Finished, *, before_engine_seconds: float) -> chat_service_pb2.StreamChatResponse:
+    """The last event of a stream.
+
+    Args:
+        finished: the domain's.
+        before_engine_seconds: from the request's arrival to the engine's taking it.
+    """
     return chat_service_pb2.StreamChatResponse(
         finished=chat_service_pb2.ChatFinished(
-            choices=[
-                choice_pb2.ChoiceFinish(
-                    index=end.choice_index,
-                    finish_reason=_FINISH_REASONS[end.finish_reason],
-                    stop_match=_stop_match(end),
-                )
-                for end in finished.choices
-            ],
+            choices=[_finish_to_proto(end) for end in finished.choices],
             usage=_usage_to_proto(finished.usage),
-            timings=_timings_to_proto(finished.timings),
+            timings=_timings_to_proto(finished.timings, before_engine_seconds),
             prompt_logprobs=_logprobs_to_proto(finished.prompt_logprobs) if finished.prompt_logprobs else None,
         )
     )
@@ -123,6 +123,7 @@ def answer_to_proto(
     answer_id: str,
     model: ModelDescription,
     create_time: timestamp_pb2.Timestamp,
+    before_engine_seconds: float,
 ) -> chat_service_pb2.ChatResponse:
     """A whole answer.
 
@@ -133,6 +134,7 @@ def answer_to_proto(
         answer_id: the answer's own name.
         model: the model that answered.
         create_time: when the request was admitted.
+        before_engine_seconds: from the request's arrival to the engine's taking it.
     """
     return chat_service_pb2.ChatResponse(
         id=answer_id,
@@ -141,7 +143,7 @@ def answer_to_proto(
         create_time=create_time,
         choices=[_choice_to_proto(whole[end.choice_index], end) for end in finished.choices],
         usage=_usage_to_proto(finished.usage),
-        timings=_timings_to_proto(finished.timings),
+        timings=_timings_to_proto(finished.timings, before_engine_seconds),
         max_output_tokens=started.max_output_tokens,
         context_truncation=truncation_to_proto(started.truncation),
         effective_options=_effective_options_to_proto(started),
@@ -178,6 +180,12 @@ def _choice_to_proto(choice: WholeChoice, end: ChoiceEnd) -> choice_pb2.Choice:
     )
 
 
+def _finish_to_proto(end: ChoiceEnd) -> choice_pb2.ChoiceFinish:
+    return choice_pb2.ChoiceFinish(
+        index=end.choice_index, finish_reason=_FINISH_REASONS[end.finish_reason], stop_match=_stop_match(end)
+    )
+
+
 def _stop_match(end: ChoiceEnd) -> choice_pb2.StopMatch | None:
     if end.stop_sequence is not None:
         return choice_pb2.StopMatch(stop_sequence=end.stop_sequence)
@@ -211,15 +219,20 @@ def _usage_to_proto(usage: Usage) -> usage_pb2.Usage:
     )
 
 
-def _timings_to_proto(timings: Timings) -> timings_pb2.Timings:
+def _timings_to_proto(timings: Timings, before_engine_seconds: float) -> timings_pb2.Timings:
+    """The engine's times, which begin where it takes the request, from the request's arrival on."""
+
+    def since_arrival(seconds: float | None) -> duration_pb2.Duration | None:
+        return None if seconds is None else duration_to_proto(before_engine_seconds + seconds)
+
     generation = None
     if timings.total_seconds is not None and timings.first_token_seconds is not None:
         generation = timings.total_seconds - timings.first_token_seconds
     return timings_pb2.Timings(
-        queue_duration=duration_to_proto(timings.queue_seconds),
-        time_to_first_token=duration_to_proto(timings.first_token_seconds),
+        queue_duration=since_arrival(timings.queue_seconds),
+        time_to_first_token=since_arrival(timings.first_token_seconds),
         generation_duration=duration_to_proto(generation),
-        total_duration=duration_to_proto(timings.total_seconds),
+        total_duration=since_arrival(timings.total_seconds),
     )
 
 

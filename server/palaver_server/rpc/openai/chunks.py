@@ -14,6 +14,7 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import ModelDescription
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json
+from palaver_server.rpc.openai.metrics import metrics_to_json
 from palaver_server.rpc.openai.tool_calls import tool_call_delta_to_json
 from palaver_server.rpc.openai.truncation import truncation_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
@@ -60,6 +61,8 @@ class Chunks:
         self._text_heads = [f'{self._head}{{"index":{index},"delta":{{"content":' for index in range(count)]
         self._prompt_tokens = 0
         self._token_counts = [0] * count
+        self._ended: set[int] = set()
+        """Choices whose end has been told."""
         # A delta with nothing but text takes the short way unless something is wanted beside it.
         self._is_plain = not (has_running_usage or self._has_token_ids or request.options.top_logprobs is not None)
 
@@ -80,6 +83,8 @@ class Chunks:
 
     def piece(self, delta: Delta) -> bytes:
         """A chunk of a choice. This runs for each message of each stream: it does no more than it must."""
+        if delta.end is not None:
+            return self._last_piece(delta, delta.end)
         if self._is_plain and delta.text and not (delta.reasoning or delta.tool_calls):
             head = self._text_heads[delta.choice_index]
             return f'{head}{_quoted(delta.text)}}},"logprobs":null,"finish_reason":null}}]}}\n\n'.encode()
@@ -89,11 +94,18 @@ class Chunks:
         """The end of each choice, the usage where it was asked for, and the end of the stream."""
         if len(self._token_counts) == 1:  # also of tokens without text, such as the one that ended it
             self._token_counts[0] = finished.usage.output_token_count
-        ends = [self._end(end) for end in finished.choices]
+        ends = [self._end(end) for end in finished.choices if end.choice_index not in self._ended]
         if self._has_usage:
             usage, mark = to_json(usage_to_json(finished.usage)), _quoted(self._fingerprint)
-            ends.append(f'{self._head}],"usage":{usage},"system_fingerprint":{mark}}}\n\n'.encode())
+            metrics = metrics_to_json(finished)
+            times = "" if metrics is None else f',"metrics":{to_json(metrics)}'
+            ends.append(f'{self._head}],"usage":{usage},"system_fingerprint":{mark}{times}}}\n\n'.encode())
         return b"".join((*ends, DONE))
+
+    def _last_piece(self, delta: Delta, end: ChoiceEnd) -> bytes:
+        self._ended.add(end.choice_index)
+        said = b"" if delta == Delta("", 0, end.choice_index, end=end) else self._rich_piece(delta)
+        return said + self._end(end)
 
     def _rich_piece(self, delta: Delta) -> bytes:
         self._token_counts[delta.choice_index] += delta.token_count

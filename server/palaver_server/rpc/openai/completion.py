@@ -10,6 +10,7 @@ from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import ModelDescription
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json, prompt_logprobs_to_json
+from palaver_server.rpc.openai.metrics import metrics_to_json
 from palaver_server.rpc.openai.tool_calls import tool_call_to_json
 from palaver_server.rpc.openai.truncation import truncation_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
@@ -40,6 +41,7 @@ def completion_json(
         "service_tier": None,
         "system_fingerprint": model.system_fingerprint,
         "usage": usage_to_json(finished.usage),
+        "metrics": metrics_to_json(finished),
         "prompt_logprobs": prompt_logprobs_to_json(finished.prompt_logprobs) if has_prompt_logprobs else None,
         "prompt_token_ids": list(started.prompt_token_ids) if wanted.token_ids else None,
         "prompt_text": started.prompt_text if wanted.prompt_text else None,

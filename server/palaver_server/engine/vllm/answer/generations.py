@@ -49,10 +49,11 @@ class Generations:
                 while True:
                     tally.see(output)
                     for completion in output.outputs:
-                        if (delta := tally.take(completion)) is not None:
-                            yield delta
+                        delta = tally.take(completion)
                         if completion.finish_reason is not None:
-                            tally.end(completion, has_timed_out=limit.has_passed)
+                            delta = tally.end(completion, delta, has_timed_out=limit.has_passed)
+                        if delta is not None:
+                            yield delta
                     if output.finished:
                         break
                     output = await anext(outputs)

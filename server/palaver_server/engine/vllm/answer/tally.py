@@ -39,18 +39,27 @@ class Tally:
         if output.prompt_logprobs:
             self.prompt_logprobs = output.prompt_logprobs
 
-    def end(self, completion: CompletionOutput, *, has_timed_out: bool) -> None:
-        """Take the end of a choice.
+    def end(self, completion: CompletionOutput, delta: Delta | None, *, has_timed_out: bool) -> Delta | None:
+        """Take the end of a choice, and tell it with the choice's last delta where there are several choices.
+
+        Args:
+            completion: the choice's last output.
+            delta: what ``take`` has made of it.
+            has_timed_out: whether the request's time limit has passed.
 
         Raises:
             PalaverError: the engine gave it up, or failed.
         """
         if completion.index in self._ends:
-            return
+            return delta
         end = _choice_end(completion, has_timed_out=has_timed_out)
         if end.finish_reason is FinishReason.STOP and self._stages[completion.index].has_calls:
             end = replace(end, finish_reason=FinishReason.TOOL_CALLS)
         self._ends[completion.index] = end
+        if len(self._stages) > 1:
+            delta = delta or Delta("", 0, completion.index)
+            delta.end = end
+        return delta
 
     def finish(self, output: RequestOutput) -> Finished:
         """Sum up, after the last output."""
