@@ -6,9 +6,7 @@ what a greedy model says must be the same.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +16,9 @@ import openai
 import pytest
 import pytest_asyncio
 
-from palaver_server.app import App
-from palaver_server.app.edge import Edge
 from palaver_server.engine.vllm.engine import VllmEngine
-from palaver_server.settings import load_settings
 from tests.engine.conftest import MODEL_ID
+from tests.engine.edged import edged
 from tests.engine.vllm_app import vllm_app
 
 # vLLM's server warns of OpenAI's old names, and its answer to a warning that is an error would be a 500.
@@ -71,79 +67,19 @@ class Servers(NamedTuple):
     vllm_sdk: openai.AsyncOpenAI
 
 
-class Loaded:
-    """An engine that is loaded already, and that stays so when its server ends."""
-
-    def __init__(self, engine: VllmEngine) -> None:
-        self._engine = engine
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._engine, name)
-
-    async def load(self, report: Any) -> None:
-        """It is."""
-
-    async def wait_failed(self) -> str:
-        await asyncio.Event().wait()
-        return ""
-
-    async def shutdown(self) -> None:
-        """Others need it still."""
-
-    def kill(self) -> None:
-        """As above."""
-
-
-class Heard:
-    """Waits for the start."""
-
-    def __init__(self) -> None:
-        self.is_ready = asyncio.Event()
-
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_: None
-
-    def ready(self, *_: Any) -> None:
-        self.is_ready.set()
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def servers(engine: VllmEngine, model: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    state = tmp_path_factory.mktemp("s")
-    settings = load_settings(
-        engine="scripted",  # not built: the engine is there
-        served_model_name=MODEL_ID,
-        listen="127.0.0.1:0",
-        edge_listen="127.0.0.1:0",
-        edge_status_listen="127.0.0.1:0",
-        edge_workers=1,
-        state_dir=state,
-        grace=0.0,
-    )
-    edge, heard = Edge(settings), Heard()
-    edge.prepare()
-    app = App(settings, Loaded(engine), heard, edge)
-    running = asyncio.create_task(app.run())
-    ready = asyncio.create_task(heard.is_ready.wait())
-    await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-    assert not running.done(), running.result()
-    url = f"https://localhost:{edge.address.rpartition(':')[2]}"
-    verify = ssl.create_default_context(cafile=str(edge.ca))
-    try:
-        async with (
-            vllm_app(engine._loaded().llm, model, MODEL_ID) as vllm_url,
-            httpx.AsyncClient(base_url=url, verify=verify, timeout=60, trust_env=False) as palaver,
-            httpx.AsyncClient(base_url=vllm_url, timeout=60, trust_env=False) as vllm,
-        ):
-            yield Servers(
-                palaver,
-                vllm,
-                openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", http_client=palaver, max_retries=0),
-                openai.AsyncOpenAI(base_url=f"{vllm_url}/v1", api_key="none", http_client=vllm, max_retries=0),
-            )
-    finally:
-        app.ask_to_stop()
-        await running
+    async with (
+        edged(engine, MODEL_ID, tmp_path_factory.mktemp("s")) as palaver,
+        vllm_app(engine._loaded().llm, model, MODEL_ID) as vllm_url,
+        httpx.AsyncClient(base_url=vllm_url, timeout=60, trust_env=False) as vllm,
+    ):
+        yield Servers(
+            palaver,
+            vllm,
+            openai.AsyncOpenAI(base_url=f"{palaver.base_url}/v1", api_key="none", http_client=palaver, max_retries=0),
+            openai.AsyncOpenAI(base_url=f"{vllm_url}/v1", api_key="none", http_client=vllm, max_retries=0),
+        )
 
 
 def asking(**fields: Any) -> dict[str, Any]:
@@ -188,6 +124,12 @@ def ends(chunks: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
     return {(choice["index"], choice["finish_reason"], choice["stop_reason"]) for choice in choices}
 
 
+CITY = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Paris", "Rome"]}, "sure": {"type": "boolean"}},
+    "required": ["city", "sure"],
+    "additionalProperties": False,
+}
 ANSWERS: list[dict[str, Any]] = [
     {},
     {"max_completion_tokens": 4},
@@ -222,6 +164,11 @@ ANSWERS: list[dict[str, Any]] = [
         "add_generation_prompt": False,
     },
     {"user": "somebody", "store": False, "metadata": {"a": "b"}},
+    {"response_format": {"type": "json_object"}, "max_tokens": 20},
+    {"response_format": {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY, "strict": True}}},
+    {"structured_outputs": {"json": CITY}, "max_tokens": 30},
+    {"structured_outputs": {"regex": "[A-Z][a-z]{3,9}!"}},
+    {"structured_outputs": {"grammar": 'root ::= "It is " [A-Z] [a-z]* "."'}},
 ]
 """Fields of requests, each sent whole and streamed."""
 

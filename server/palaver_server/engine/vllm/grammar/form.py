@@ -35,8 +35,8 @@ class Form:
         return hashlib.sha256(f"{self.kind}\0{self.text}".encode("utf-8", "surrogatepass")).digest()
 
 
-MAX_WHITE_SPACE = 64
-"""Characters of white space in a row between the parts of JSON: eight levels of indentation by eight.
+MAX_WHITE_SPACE = 33
+"""Characters of white space in a row between the parts of JSON: a line break and eight levels of indentation by four.
 
 Without a limit a model that does not know what to write fills its answer with white space, and every token of it fits.
 """

@@ -77,13 +77,13 @@ class Gate:
                     "Too many new schemas and grammars wait to be compiled. Try again after the time given.",
                     retry_after_seconds=self._limits.compile_seconds,
                 )
+            self._waiting_of[client_id] += 1
             task = asyncio.create_task(self._compile(digest, form, client_id), name="compile a form")
             self._pending[digest] = task
         # Several may wait for one form; that one of them leaves must not end it for the others.
         return await asyncio.shield(task)
 
     async def _compile(self, digest: bytes, form: Form, client_id: str) -> str:
-        self._waiting_of[client_id] += 1
         try:
             async with self._room:
                 problem = await self._ask(form)

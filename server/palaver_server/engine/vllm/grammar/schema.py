@@ -8,13 +8,16 @@ each keyword is allowed here by name; see ``json_schema_converter.cc`` of xgramm
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+import xgrammar as xgr
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
 from palaver_server.engine.vllm.grammar.branches import are_disjoint, has_only_types
 from palaver_server.engine.vllm.grammar.form import Form, Kind
+from palaver_server.engine.vllm.grammar.library import sentence
 from palaver_server.engine.vllm.grammar.references import reference_problem
 
 MAX_DEPTH = 64
@@ -42,6 +45,8 @@ FORMATS = frozenset(
 )
 _TYPE_OF = {keyword: kind for kind, keywords in BY_TYPE.items() for keyword in keywords}
 _VALUES = frozenset({"type", "const", "enum"})
+
+_ESCAPED_IN_JSON = re.compile(r'["\x00-\x1f]|\\[\\nrtfv0xuc]')
 
 Found = Iterator[tuple[str, str]]
 """Places and what is wrong there."""
@@ -170,6 +175,8 @@ def _string_faults(schema: dict[str, Any], place: str) -> Found:
     bound = next((word for word in ("minLength", "maxLength") if word in schema), None)
     if shape and bound:
         yield f"{place}.{bound}", f"is not enforced beside {shape}; say it within a pattern"
+    if "pattern" in schema and (problem := _pattern_problem(schema["pattern"])):
+        yield f"{place}.pattern", problem
     if "pattern" in schema and "format" in schema:
         yield f"{place}.format", "is not enforced beside pattern"
 
@@ -177,6 +184,9 @@ def _string_faults(schema: dict[str, Any], place: str) -> Found:
 def _object_faults(schema: dict[str, Any], place: str) -> Found:
     properties = schema.get("properties", {})
     patterns = schema.get("patternProperties", {})
+    for pattern in patterns:
+        if problem := _pattern_problem(pattern):
+            yield f"{place}.patternProperties.{pattern}", problem
     if len(patterns) > 1:
         yield f"{place}.patternProperties", "is not enforced with several patterns"
     if patterns and properties:
@@ -186,6 +196,19 @@ def _object_faults(schema: dict[str, Any], place: str) -> Found:
     for name in schema.get("required", ()):
         if name not in properties:
             yield f"{place}.required", f"names {name!r}, which is not among the properties"
+
+
+def _pattern_problem(pattern: str) -> str:
+    """Xgrammar passes over a pattern that it cannot read."""
+    try:
+        xgr.Grammar.from_regex(pattern)
+        grammar = str(xgr.Grammar.from_json_schema({"type": "string", "pattern": pattern}))
+    except RuntimeError as error:
+        return f"cannot be compiled: {sentence(error)}"
+    # A plain sequence is taken for the JSON itself rather than for the string that the JSON means.
+    if "Regex(" not in grammar and _ESCAPED_IN_JSON.search(pattern):
+        return "asks for a quotation mark, a backslash or a control character by itself, which would be no JSON"
+    return ""
 
 
 def _is_known(keyword: str) -> bool:

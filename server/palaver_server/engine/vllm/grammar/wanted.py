@@ -16,6 +16,7 @@ from palaver_server.engine.vllm.grammar import glm_calls
 from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.gate import Gate
 from palaver_server.engine.vllm.grammar.response import Asked, asked_form, tag_form, tag_format
+from palaver_server.engine.vllm.grammar.sound import sound_form
 from palaver_server.engine.vllm.grammar.thoughts import after_thoughts
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
 
@@ -65,7 +66,7 @@ class Forms:
         return self._vllm_params(asked.form)
 
     async def _admit(self, request: GenerationRequest, asked: Asked) -> None:
-        await self._gate.admit(asked.form, f"{request.field_prefix}{asked.field}", request.client.id)
+        await self._gate.admit(sound_form(asked.form), f"{request.field_prefix}{asked.field}", request.client.id)
 
     def _tool_schemas(self, request: GenerationRequest, chat: VllmChatRequest) -> list[Asked]:
         """The schemas that are part of the form, each by itself: what is wrong with one is told with its name."""
@@ -129,6 +130,7 @@ class Forms:
         if form.kind is Kind.JSON and self._any_whitespace:
             # The same, with the limit on white space that vLLM's own words for a schema lack.
             form = tag_form(tag_format(form) or {})
+        form = sound_form(form)
         kind = {Kind.JSON: "json", Kind.REGEX: "regex", Kind.TAG: "structural_tag"}.get(form.kind, "grammar")
         said: dict[str, Any] = {kind: form.text}
         params = StructuredOutputsParams(**said)
