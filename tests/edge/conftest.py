@@ -22,6 +22,9 @@ import grpc
 import httpx
 import psutil
 import pytest
+from click.testing import CliRunner
+
+from palaver_server.cli import main
 
 START_SECONDS = 60
 FLAGS = ("--engine", "scripted", "--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0")
@@ -162,11 +165,45 @@ def running_pair(*flags: str, state_dir: Path | None = None, wait_for: str = "re
             shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """One pair for all tests of a module, with the flags of its ``PAIR_FLAGS``, where it has some."""
-    with running_pair(*getattr(request.module, "PAIR_FLAGS", ())) as running:
-        yield running
+class Pairs:
+    """Pairs that tests share: each is started once, when the first test asks for its flags, and ends with the session.
+
+    A test that ends its pair, or needs an engine that nobody else uses, starts one of its own with ``start_pair``.
+    """
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._running: dict[tuple[str, ...], Pair] = {}
+
+    def __call__(self, *flags: str, wait_for: str = "ready") -> Pair:
+        running = self._running.get(flags)
+        if running is None or running.process.poll() is not None:
+            running = self._running[flags] = self._stack.enter_context(running_pair(*flags, wait_for=wait_for))
+        return running
+
+
+@pytest.fixture(scope="session")
+def shared_pair() -> Iterator[Pairs]:
+    """Give the pair with some flags, such as ``shared_pair(*FAILING)``, to all who ask for it."""
+    with contextlib.ExitStack() as stack:
+        yield Pairs(stack)
+
+
+ENDLESS = ("--scripted-tokens", "8000", "--scripted-interval", "0.05")
+"""Nobody waits for the end of an answer."""
+FAILING = ("--scripted-tokens", "9", "--scripted-fail-after", "3")
+LOADING = ("--scripted-load", "3600")
+NARROW = ("--max-concurrent-requests", "1", "--max-queued-requests", "0", "--scripted-interval", "0.3")
+"""One answer at a time, and nobody waits."""
+SILENT = ("--scripted-first", "2", "--edge-stream-idle", "1", "--event-stream-keepalive", "0.2")
+"""The first word takes longer than the edge lets anybody be silent."""
+NAMED = ("--scripted-interval", "0.02", "--served-model-name", "org/model")
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, shared_pair: Pairs) -> Pair:
+    """The pair of all tests, or the one with the flags of the module's ``PAIR_FLAGS``."""
+    return shared_pair(*getattr(request.module, "PAIR_FLAGS", ()))
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +218,25 @@ def start_pair() -> Iterator[StartPair]:
     """Start pairs with flags of the test's own; all end with it."""
     with contextlib.ExitStack() as stack:
         yield lambda *flags, **options: stack.enter_context(running_pair(*flags, **options))
+
+
+@pytest.fixture
+def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder with a short name: a socket's path has 107 bytes."""
+    return tmp_path_factory.mktemp("s")
+
+
+def keys(state_dir: Path, *arguments: str, env: dict[str, str] | None = None) -> str:
+    """What `palaver keys` prints on standard output; in this process, which has it loaded."""
+    done = CliRunner().invoke(
+        main, ["keys", *arguments, "--state-dir", str(state_dir)], env=env, catch_exceptions=False
+    )
+    assert done.exit_code == 0, done.output
+    return done.stdout.strip()
+
+
+def new_key(state_dir: Path, client: str, *arguments: str, env: dict[str, str] | None = None) -> tuple[str, str]:
+    """A key's text and id."""
+    text = keys(state_dir, "create", "--client", client, *arguments, env=env)
+    rows = json.loads(keys(state_dir, "list", "--json", env=env))
+    return text, next(row["id"] for row in reversed(rows) if row["client"] == client)

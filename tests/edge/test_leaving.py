@@ -8,9 +8,9 @@ import contextlib
 import pytest
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, role_pb2
+from tests.edge.conftest import ENDLESS
 
-PAIR_FLAGS = ("--scripted-tokens", "8000", "--scripted-interval", "0.05")
-"""Nobody waits for the end of this."""
+PAIR_FLAGS = ENDLESS
 MESSAGES = {"messages": [{"role": "ROLE_USER", "content": [{"text": "hi"}]}]}
 
 

@@ -139,19 +139,17 @@ def test_a_failed_load_ends_the_pair_with_1(start_pair):
     assert "The weights are gone." in pair.event("the model cannot be served")["cause"]
 
 
-def test_a_taken_port_is_one_sentence(start_pair):
-    first = start_pair()
-    second = start_pair("--edge-listen", first.address, wait_for="")
+def test_a_taken_port_is_one_sentence(pair, start_pair):
+    second = start_pair("--edge-listen", pair.address, wait_for="")
     assert second.process.wait(20) == 1
-    assert f"cannot listen on {first.address}" in second.event("cannot start")["cause"]
+    assert f"cannot listen on {pair.address}" in second.event("cannot start")["cause"]
 
 
-def test_two_pairs_do_not_share_a_state_folder(start_pair):
-    first = start_pair()
-    second = start_pair(state_dir=first.state_dir, wait_for="")
+def test_two_pairs_do_not_share_a_state_folder(pair, start_pair):
+    second = start_pair(state_dir=pair.state_dir, wait_for="")
     assert second.process.wait(20) == 1
     assert "another process listens there" in second.event("cannot start")["cause"]
-    assert first.process.poll() is None
+    assert pair.process.poll() is None
 
 
 async def test_readiness_follows_the_servers_health_from_the_first_second(start_pair):
@@ -176,8 +174,7 @@ async def test_an_engine_that_dies_ends_the_pair_and_its_callers_hear_of_it(star
     assert await asyncio.to_thread(pair.process.wait, 20) == 1
 
 
-async def test_files_and_sockets_are_the_owners_alone(start_pair):
-    pair = start_pair()
+async def test_files_and_sockets_are_the_owners_alone(pair):
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in pair.state_dir.rglob("*")}
     for name in ("run", "tls", "run/admin.sock", "run/api.sock", "tls/tls.key", "tls/ca.key"):
         assert modes[pair.state_dir / name] & 0o077 == 0, name
@@ -204,8 +201,7 @@ async def test_calls_are_counted_by_method_over_every_transport(pair):
     assert "Invented1234" not in metrics
 
 
-def test_the_log_tells_of_a_call_and_never_of_a_key(start_pair):
-    pair = start_pair()
+def test_the_log_tells_of_a_call_and_never_of_a_key(pair):
     key = "pk-secretsecretsecret"
     context: ssl.SSLContext = pair.ssl_context
     with httpx.Client(base_url=pair.url, verify=context, trust_env=False) as client:

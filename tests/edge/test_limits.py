@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, role_pb2
 from palaver_server.core.identity.key_text import new_key_text
+from tests.edge import conftest
 
 TIERS = {"PALAVER_TIERS": json.dumps({"gold": {"requests_per_minute": 240}})}
 REST = {"messages": [{"role": "ROLE_USER", "content": [{"text": "one"}]}]}
@@ -26,9 +24,7 @@ ROOM_BYTES = 24 * 1024 * 1024
 
 
 def keys(state_dir: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "palaver_server", "keys", *arguments, "--state-dir", str(state_dir)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=os.environ | TIERS)
-    return done.stdout.strip()
+    return conftest.keys(state_dir, *arguments, env=TIERS)
 
 
 def count_request() -> chat_service_pb2.CountTokensRequest:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, role_pb2
+from tests.edge.conftest import SILENT
 
 WORDS, INTERVAL = 8, 0.15
 PAIR_FLAGS = ("--scripted-tokens", str(WORDS), "--scripted-interval", str(INTERVAL))
@@ -50,8 +51,8 @@ async def test_words_arrive_at_the_pace_of_the_engine(pair, transport):
     assert times[-1] - times[0] > INTERVAL * (WORDS - 1) * 0.8
 
 
-async def test_comments_keep_a_slow_first_word_alive(start_pair):
-    pair = start_pair("--scripted-first", "5", "--edge-stream-idle", "2.5", "--event-stream-keepalive", "0.5")
+async def test_comments_keep_a_slow_first_word_alive(shared_pair):
+    pair = shared_pair(*SILENT)
     async with pair.client() as client:
         answer = await client.post("/v1/chat/completions", json=OPENAI)
         assert answer.text.rstrip().endswith("data: [DONE]")

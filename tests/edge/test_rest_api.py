@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.edge.conftest import ENDLESS, FAILING, LOADING
 
 MESSAGES = {"messages": [{"role": "ROLE_USER", "content": [{"text": "one two three"}]}]}
 CHAT, STREAM, COUNT = "/palaver/v1/chat", "/palaver/v1/chat:stream", "/palaver/v1/chat:countTokens"
@@ -59,18 +59,18 @@ async def test_an_error_before_the_first_event_has_a_status_of_its_own(pair):
     assert blamed["field"] == "chat.options.temperature"
 
 
-async def test_a_stream_that_fails_says_so_in_its_last_event(start_pair):
-    pair = start_pair("--scripted-fail-after", "2")
+async def test_a_stream_that_fails_says_so_in_its_last_event(shared_pair):
+    pair = shared_pair(*FAILING)
     async with pair.client() as client, client.stream("POST", STREAM, json=MESSAGES) as response:
         assert response.status_code == 200
         events = await events_of(response)
-    assert [next(iter(event)) for event in events] == ["started", "delta", "delta", "error"]
+    assert [next(iter(event)) for event in events] == ["started", "delta", "delta", "delta", "error"]
     assert events[-1]["error"].keys() == STATUS
     assert detail(events[-1]["error"], "ErrorInfo")["reason"] == "GENERATION_FAILED"
 
 
-async def test_a_deadline_that_passes_is_told_in_the_stream_and_as_504(start_pair):
-    pair = start_pair("--scripted-interval", "0.05", "--scripted-tokens", "10000")
+async def test_a_deadline_that_passes_is_told_in_the_stream_and_as_504(shared_pair):
+    pair = shared_pair(*ENDLESS)
     headers = {"grpc-timeout": "2S"}
     async with pair.client() as client:
         async with client.stream("POST", STREAM, json=MESSAGES, headers=headers) as response:
@@ -81,31 +81,6 @@ async def test_a_deadline_that_passes_is_told_in_the_stream_and_as_504(start_pai
     assert detail(answer.json(), "ErrorInfo")["reason"] == "DEADLINE_EXCEEDED"
 
 
-async def test_a_client_that_leaves_a_stream_frees_the_engine(start_pair):
-    pair = start_pair("--scripted-interval", "0.02", "--scripted-tokens", "100000", "--max-concurrent-requests", "1")
-    async with pair.client() as client:
-        async with client.stream("POST", STREAM, json=MESSAGES, headers={"x-request-id": "leaver"}) as response:
-            await anext(response.aiter_lines())
-        ended = await asyncio.to_thread(
-            pair.wait_for,
-            lambda: next((line for line in pair.events("call") if line["request_id"] == "leaver"), None),
-            "the call of a client that left goes on",
-        )
-    assert ended["code"] == "CANCELLED"
-
-
-async def test_events_arrive_one_by_one(start_pair):
-    interval = 0.1
-    pair = start_pair("--scripted-interval", str(interval), "--scripted-tokens", "10")
-    times = []
-    async with pair.client() as client, client.stream("POST", STREAM, json=MESSAGES) as response:
-        async for line in response.aiter_lines():
-            if '"delta"' in line:
-                times.append(time.monotonic())  # noqa: PERF401  # the moment is what counts
-    assert len(times) == 10
-    assert times[-1] - times[0] > 5 * interval, "they came together"
-
-
 async def test_health_is_200_while_chats_are_answered(pair):
     async with pair.client() as client:
         answer = await client.get("/health")
@@ -114,8 +89,8 @@ async def test_health_is_200_while_chats_are_answered(pair):
     assert (answer.json()["status"], answer.json()["model"]) == ("healthy", "scripted")
 
 
-async def test_health_is_503_with_the_same_body_while_the_model_loads(start_pair):
-    pair = start_pair("--scripted-load", "600", wait_for="edge listening")
+async def test_health_is_503_with_the_same_body_while_the_model_loads(shared_pair):
+    pair = shared_pair(*LOADING, wait_for="edge listening")
     async with pair.client() as client:
         answer = await client.get("/health")
         refused = await client.post(CHAT, json=MESSAGES)

@@ -27,6 +27,8 @@ class LocalReply:
     openai_code: str | None = None
     retry_after: str | None = None
     """Seconds, where waiting helps; or Envoy's name of the place where it finds them."""
+    is_of_a_request: bool = True
+    """Whether Envoy has read the request's headers by then, and given it an id."""
 
 
 OVERLOADED = LocalReply(
@@ -99,6 +101,7 @@ def local_replies(
             "HEADERS_TOO_LARGE",
             f"The headers of a request, its path among them, have at most {max_header_kib} KiB.",
             openai_code="headers_too_large",
+            is_of_a_request=False,
         ),
         LIMITED if are_limits_shared else OVERLOADED,
         LocalReply(

@@ -45,7 +45,6 @@ TABLE: Mapping[Reason, Statuses] = {
     Reason.PROMPT_TOO_LONG: Statuses(_C.INVALID_ARGUMENT, 400, "invalid_request_error", "context_length_exceeded"),
     Reason.MODEL_NOT_FOUND: Statuses(_C.NOT_FOUND, 404, "invalid_request_error", "model_not_found"),
     Reason.METHOD_NOT_FOUND: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unknown_url"),
-    Reason.METHOD_NOT_SUPPORTED: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unsupported_method"),
     Reason.KEY_MISSING: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", None),  # as api.openai.com has it
     Reason.KEY_MALFORMED: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
     Reason.KEY_UNKNOWN: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),

@@ -1,7 +1,8 @@
 """``envoy.service.ratelimit.v3.RateLimitService``: Envoy asks whether a caller may call now.
 
-Two descriptors come with a request: one names the key that pays, the other says how a refusal must look. Where
-envoyproxy/ratelimit counts for a fleet instead, Envoy sends it the first alone.
+A request comes with the key that pays and with what decides how a refusal must look; about keys without a limit, and
+where nobody needs a key, nothing is asked. Where envoyproxy/ratelimit counts for a fleet instead, Envoy sends it only
+the key.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from palaver_server.rpc.internal.refusal import Protocol, header_values, refusal
 from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 
 PATH, CONTENT_TYPE, REQUEST_ID = "path", "content_type", "request_id"
-"""Names of the second descriptor's entries."""
+"""Names of the descriptor's other entries."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
