@@ -2,9 +2,10 @@
 
     python -m tests.bench.edge_cost
 
-Prints the p50 and p99 of a unary call over gRPC, and Envoy's CPU a streamed chunk for each transport. The scripted
-engine answers, so that the figures are those of the way and not of a model. An edge's call includes its two questions
-to the server: who calls, and may they now.
+Prints p50 and p99 of a unary call over gRPC and the CPU that server and Envoy spend on it, with keys and without, then
+Envoy's CPU a streamed chunk for each transport. The scripted engine answers, so that the figures are those of the way
+and not of a model. An edge's call includes its questions to the server: who calls, and, for a key with a limit, may it
+call now. CPU is what other work on the machine sways least.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -27,6 +30,10 @@ import httpx
 import psutil
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, role_pb2
+from palaver_server.core.identity.issuing import create_key
+from palaver_server.core.identity.key import Key, Secret
+from palaver_server.core.identity.key_file import KeyFile
+from palaver_server.settings import Rate
 
 ROUNDS = 5
 CALLS = 300
@@ -34,14 +41,27 @@ CALLS = 300
 STREAMS, CHUNKS = 16, 400
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A running server and its Envoy."""
+
+    direct: str
+    """The server's own address."""
+    edge: str
+    ca: Path
+    server: psutil.Process
+    envoy: psutil.Process
+
+
 @contextlib.asynccontextmanager
-async def pair(*flags: str) -> AsyncIterator[tuple[str, str, Path, psutil.Process]]:
-    """Run ``palaver up``; give the direct address, the edge's, the CA and Envoy's process."""
+async def pair(*flags: str, keys_file: Path | None = None) -> AsyncIterator[Pair]:
+    """Run ``palaver up``."""
     with tempfile.TemporaryDirectory(prefix="palaver-bench-") as state:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "palaver_server", "up", "--engine", "scripted", "--state-dir", state),
             *("--listen", "127.0.0.1:0", "--edge-listen", "127.0.0.1:0", "--edge-status-listen", "127.0.0.1:0"),
             *("--log-format", "json", "--log-level", "warning", "--edge-access-log", f"{state}/access.log", *flags),
+            *(() if keys_file is None else ("--keys-file", str(keys_file))),
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
@@ -57,12 +77,8 @@ async def pair(*flags: str) -> AsyncIterator[tuple[str, str, Path, psutil.Proces
             drain = asyncio.create_task(process.stderr.read())
             children = psutil.Process(process.pid).children()
             direct, edge = sorted(addresses, key=lambda address: address.startswith("localhost"))
-            yield (
-                direct,
-                edge,
-                Path(state, "tls", "ca.crt"),
-                next(child for child in children if child.name() == "envoy"),
-            )
+            envoy = next(child for child in children if child.name() == "envoy")
+            yield Pair(direct, edge, Path(state, "tls", "ca.crt"), psutil.Process(process.pid), envoy)
         finally:
             process.terminate()
             await process.wait()
@@ -86,37 +102,67 @@ async def milliseconds(call: Callable[[], Awaitable[object]]) -> list[float]:
     return took
 
 
-async def unary() -> None:
-    """Compare unary calls."""
-    async with pair() as (direct, edge, ca, _):
-        credentials = grpc.ssl_channel_credentials(ca.read_bytes())
-        async with grpc.aio.insecure_channel(direct) as plain, grpc.aio.secure_channel(edge, credentials) as secured:
-            ways = {
-                "direct": chat_service_pb2_grpc.ChatServiceStub(plain),
-                "edge": chat_service_pb2_grpc.ChatServiceStub(secured),
-            }
-            took: dict[str, list[float]] = {name: [] for name in ways}
-            for stub in ways.values():
-                await stub.Chat(request())  # connects
-            for _ in range(ROUNDS):
-                for name, stub in ways.items():
-                    took[name] += await milliseconds(lambda stub=stub: stub.Chat(request()))
-    quantiles = {name: statistics.quantiles(values, n=100) for name, values in took.items()}
-    click.echo(f"unary gRPC call, {ROUNDS * CALLS} each    p50 ms   p99 ms")
-    for name, values in quantiles.items():
-        click.echo(f"  {name:<24}      {values[49]:7.2f}  {values[98]:7.2f}")
-    added = [quantiles["edge"][number] - quantiles["direct"][number] for number in (49, 98)]
-    click.echo(f"  {'added':<24}      {added[0]:7.2f}  {added[1]:7.2f}")
+def cpu_seconds(process: psutil.Process) -> float:
+    """All that it has spent so far."""
+    spent = process.cpu_times()
+    return float(spent.user + spent.system)
+
+
+async def unary(title: str, *, requests_per_minute: Rate | None) -> None:
+    """Compare unary calls, with a key of that limit, or without keys."""
+    with tempfile.TemporaryDirectory(prefix="palaver-bench-") as folder:
+        keys_file, metadata = Path(folder, "keys.json"), ()
+        if requests_per_minute is not None:
+            metadata = (("x-api-key", new_key(keys_file, requests_per_minute)),)
+        async with pair(keys_file=keys_file) as running:
+            await compare(title, running, metadata)
+
+
+def new_key(keys_file: Path, requests_per_minute: Rate) -> str:
+    """Make a key; give its text."""
+
+    def make(key_id: str, now: datetime, secret: Secret) -> Key:
+        return Key(
+            id=key_id, client="bench", requests_per_minute=requests_per_minute, created_at=now, secrets=(secret,)
+        )
+
+    return create_key(KeyFile(keys_file), make).text
+
+
+async def compare(title: str, running: Pair, metadata: tuple[tuple[str, str], ...]) -> None:
+    """Call with and without the edge in turns, and print what both take."""
+    credentials = grpc.ssl_channel_credentials(running.ca.read_bytes())
+    took: dict[str, list[float]] = {"direct": [], "edge": []}
+    spent: dict[str, list[float]] = {"direct": [0.0, 0.0], "edge": [0.0, 0.0]}
+    async with (
+        grpc.aio.insecure_channel(running.direct) as plain,
+        grpc.aio.secure_channel(running.edge, credentials) as secured,
+    ):
+        ways = {"direct": plain, "edge": secured}
+        stubs = {name: chat_service_pb2_grpc.ChatServiceStub(channel) for name, channel in ways.items()}
+        for stub in stubs.values():
+            await stub.Chat(request(), metadata=metadata)  # connects
+        for _ in range(ROUNDS):
+            for name, stub in stubs.items():
+                before = [cpu_seconds(process) for process in (running.server, running.envoy)]
+                took[name] += await milliseconds(lambda stub=stub: stub.Chat(request(), metadata=metadata))
+                for place, process in enumerate((running.server, running.envoy)):
+                    spent[name][place] += cpu_seconds(process) - before[place]
+    click.echo(f"\nunary gRPC call, {title:<22} p50 ms   p99 ms   CPU us: server   Envoy")
+    for name, values in took.items():
+        quantiles = statistics.quantiles(values, n=100)
+        server, envoy = (seconds / len(values) * 1e6 for seconds in spent[name])
+        click.echo(f"  {name:<36}  {quantiles[49]:7.2f}  {quantiles[98]:7.2f}  {server:14.0f}  {envoy:6.0f}")
 
 
 async def streamed() -> None:
     """Envoy's CPU a chunk, for each transport."""
-    async with pair("--scripted-tokens", str(CHUNKS), "--scripted-interval", "0.01") as (_, edge, ca, envoy):
-        context = ssl.create_default_context(cafile=str(ca))
+    async with pair("--scripted-tokens", str(CHUNKS), "--scripted-interval", "0.01") as running:
+        context, edge = ssl.create_default_context(cafile=str(running.ca)), running.edge
         limits = httpx.Limits(max_connections=STREAMS)
         body = {"messages": [{"role": "ROLE_USER", "content": [{"text": "hi"}]}]}
         openai = {"model": "scripted", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-        credentials = grpc.ssl_channel_credentials(ca.read_bytes())
+        credentials = grpc.ssl_channel_credentials(running.ca.read_bytes())
         async with (
             httpx.AsyncClient(base_url=f"https://{edge}", verify=context, limits=limits, timeout=60) as client,
             grpc.aio.secure_channel(edge, credentials) as channel,
@@ -138,16 +184,17 @@ async def streamed() -> None:
                 "OpenAI": lambda: over_http("/v1/chat/completions", openai),
             }.items():
                 await call()
-                before = envoy.cpu_times()
+                before = cpu_seconds(running.envoy)
                 chunks = sum(await asyncio.gather(*(call() for _ in range(STREAMS))))
-                after = envoy.cpu_times()
-                spent = after.user + after.system - before.user - before.system
+                spent = cpu_seconds(running.envoy) - before
                 click.echo(f"  {name:<24}  {chunks:>6} chunks  {spent / chunks * 1e6:6.1f}")
 
 
 async def main() -> None:
     """Measure and print."""
-    await unary()
+    await unary("without keys", requests_per_minute=None)
+    await unary("a key without a limit", requests_per_minute="unlimited")
+    await unary("a key with a limit", requests_per_minute=1_000_000)
     await streamed()
 
 
