@@ -46,8 +46,8 @@ class Generations:
         with translated(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
             async with aclosing(outputs):
                 output = await self._first(outputs)
+                tally.see(output)
                 while True:
-                    tally.see(output)
                     for completion in output.outputs:
                         delta = tally.take(completion)
                         if completion.finish_reason is not None:

@@ -62,6 +62,7 @@ class ParsedStage:
         self._prompt_token_ids = list(reading.prompt_token_ids)
         self._convert_logprobs = convert_logprobs
         self._has_token_ids = has_token_ids
+        self._has_details = has_token_ids or convert_logprobs is not None
         self._speech = SpeechTrim()
         self._thoughts = ThoughtTrim()
         self._calls: dict[int, _Call] = {}
@@ -90,20 +91,18 @@ class ParsedStage:
         token_ids = completion.token_ids
         self.token_count += len(token_ids)
         self._held_token_count += len(token_ids)
-        if completion.finish_reason is None:
-            match self._shortcut(completion.text, token_ids):
-                case Kind.SPEECH:
-                    self._hold_details(completion)
-                    return self._plain(self._speech.feed(completion.text), "")
-                case Kind.THOUGHTS:
-                    self._hold_details(completion)
-                    self._plain_thought_count += len(token_ids)
-                    thoughts = self._thoughts.feed(completion.text)
-                    return self._plain("", thoughts if self._reading.has_thoughts else "")
-        return self._parse(completion, list(token_ids))
-
-    def _plain(self, text: str, thoughts: str) -> Delta | None:
-        return self._delta(thoughts, text, []) if text or thoughts else None
+        kind = self._shortcut(completion.text, token_ids) if completion.finish_reason is None else None
+        if kind is None:
+            return self._parse(completion, list(token_ids))
+        if self._has_details:
+            self._hold_details(completion)
+        text = thoughts = ""
+        if kind is Kind.SPEECH:
+            text = self._speech.feed(completion.text)
+        else:
+            self._plain_thought_count += len(token_ids)
+            thoughts = self._thoughts.feed(completion.text) if self._reading.has_thoughts else ""
+        return self._delta(thoughts, text, ()) if text or thoughts else None
 
     def _parse(self, completion: CompletionOutput, token_ids: list[int]) -> Delta | None:
         """Read what the shortcut does not know."""
@@ -171,7 +170,7 @@ class ParsedStage:
         if self._has_token_ids:
             self._held_token_ids += tuple(completion.token_ids)
 
-    def _delta(self, thoughts: str, text: str, calls: list[ToolCallDelta]) -> Delta:
+    def _delta(self, thoughts: str, text: str, calls: Sequence[ToolCallDelta]) -> Delta:
         delta = Delta(
             text,
             self._held_token_count,

@@ -33,7 +33,6 @@ class Kind(Enum):
 Shortcut = Callable[[str, Sequence[int]], Kind | None]
 """Tells what the next piece is, by its text and its tokens; None for a piece that the parser has to read."""
 
-_KINDS = {ParserState.CONTENT: Kind.SPEECH, ParserState.REASONING: Kind.THOUGHTS}
 _WAY_OF_A_PIECE: dict[type[Parser], tuple[str, ...]] = {
     ParserEngine: ("_preprocess_feed", "_feed", "_events_to_delta", "_strip_trailing_reasoning"),
     DelegatingParser: ("parse_delta", "_extract_tool_calls_streaming", "extract_reasoning_streaming"),
@@ -70,16 +69,19 @@ def _engine_shortcut(parser: ParserEngine) -> Shortcut:
     mark_ids = engine._resolved_token_ids.keys()  # noqa: SLF001
 
     def kind_of(text: str, token_ids: Sequence[int]) -> Kind | None:
-        kind = _KINDS.get(engine.state)
-        if kind is None or not text or lexer.buffer or scanner._deferred_terminals:  # noqa: SLF001
+        state = engine.state
+        is_thought = state is ParserState.REASONING
+        if not text or not (is_thought or state is ParserState.CONTENT):
+            return None
+        if lexer.buffer or scanner._deferred_terminals:  # noqa: SLF001
             return None
         if parser._deferred_content or parser._deferred_reasoning or not engine._ever_had_token_ids:  # noqa: SLF001
             return None
         # White space may be layout: before the first word of all, and after the last one of thoughts.
-        may_be_layout = text[-1].isspace() if kind is Kind.THOUGHTS else not parser._content_has_nonws  # noqa: SLF001
+        may_be_layout = text[-1].isspace() if is_thought else not parser._content_has_nonws  # noqa: SLF001
         if may_be_layout or not beginnings.isdisjoint(text) or not mark_ids.isdisjoint(token_ids):
             return None
-        return kind
+        return Kind.THOUGHTS if is_thought else Kind.SPEECH
 
     return kind_of
 

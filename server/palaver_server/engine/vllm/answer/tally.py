@@ -32,12 +32,12 @@ class Tally:
         return delta
 
     def see(self, output: RequestOutput) -> None:
-        """Note what an output tells about the whole call."""
-        if self._cached_token_count is None:
-            # Later choices find what the first one has just computed; that is no saving of the call.
-            self._cached_token_count = output.num_cached_tokens
-        if output.prompt_logprobs:
-            self.prompt_logprobs = output.prompt_logprobs
+        """Note what the first output tells about the whole call.
+
+        Later choices find in the cache what the first one has just computed; that is no saving of the call.
+        """
+        self._cached_token_count = output.num_cached_tokens
+        self.prompt_logprobs = output.prompt_logprobs
 
     def end(self, completion: CompletionOutput, delta: Delta | None, *, has_timed_out: bool) -> Delta | None:
         """Take the end of a choice, and tell it with the choice's last delta where there are several choices.
