@@ -26,7 +26,7 @@ BARE_ENGINE = {"vllm": "raw", "scripted": "scripted"}
 DEFAULT_OUT = ROOT / ".cache" / "bench"
 QUICK_OPTIONS = {"streams": "1,4", "rounds": 1, "tokens": 16}
 QUICK_ANSWERS = {"min_answers": 1, "min_answers_per_stream": 2}
-PAPER_WIDTH = 110
+PAPER_WIDTH = 120
 """Columns of a table that goes into a file."""
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130

@@ -13,6 +13,8 @@ from itertools import pairwise
 from time import perf_counter
 from typing import TextIO
 
+import psutil
+
 from tests.bench.clocks import CpuClock
 from tests.bench.measured import Measured, Spread
 from tests.bench.peers import peer_named
@@ -43,6 +45,7 @@ async def measure(client: Client, cell: Cell) -> Measured:
         engine_us_per_token=round(1e6 * engine / tokens, 3),
         client_us_per_token=round(1e6 * client_cpu / tokens, 3),
         client_share=round(client_cpu / seconds, 4),
+        front_end_mib=round(sum(map(_mib, processes.front_end)), 1),
         ttft_ms=Spread.of([answer.chunk_times[0] - answer.began for answer in answers]),
         gap_ms=Spread.of([gap for of_answer in gaps for gap in of_answer]),
         longest_gap_ms=Spread.of([max(of_answer, default=0.0) for of_answer in gaps]).p50,
@@ -63,6 +66,10 @@ async def _ask_all(client: Client, ask: Ask, streams: int, answers_per_stream: i
         for _ in range(streams):
             group.create_task(stream())
     return answers
+
+
+def _mib(pid: int) -> float:
+    return float(psutil.Process(pid).memory_full_info().pss) / 2**20
 
 
 async def _serve(name: str, plan: Plan, replies: TextIO) -> None:

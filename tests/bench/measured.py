@@ -48,6 +48,9 @@ class Measured(BaseModel):
     """CPU time of the load client, or of what stands in for it, the same way."""
     client_share: float
     """Of one core. A client near 1 would be the bottleneck, and the figures would be its own."""
+    front_end_mib: float
+    """Memory of what stands in front of the engine, at the cell's end: what no other process shares with it, and its
+    part of what others do (``Pss`` of /proc/PID/smaps_rollup)."""
     ttft_ms: Spread
     """From sending the request to the first piece of text."""
     gap_ms: Spread

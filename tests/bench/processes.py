@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -128,7 +129,13 @@ class Launcher:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._state = tempfile.TemporaryDirectory(prefix="palaver-bench-")
         self._launched: list[Launched] = []
+
+    @property
+    def state_folder(self) -> Path:
+        """A folder for what processes keep, gone with them; its path is short enough for sockets."""
+        return Path(self._state.name)
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,6 +145,7 @@ class Launcher:
     ) -> None:
         for process in self._launched:
             await process.end()
+        self._state.cleanup()
 
     async def start(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None, is_asked: bool = False

@@ -19,6 +19,7 @@ FIGURES: dict[str, Callable[[Measured], float]] = {
     "engine_us_per_token": lambda cell: cell.engine_us_per_token,
     "client_us_per_token": lambda cell: cell.client_us_per_token,
     "client_share": lambda cell: cell.client_share,
+    "front_end_mib": lambda cell: cell.front_end_mib,
     "tokens_per_chunk": lambda cell: cell.output_tokens / cell.chunks,
     "tokens_per_answer": lambda cell: cell.output_tokens / cell.answers,
     "ttft_p50_ms": lambda cell: cell.ttft_ms.p50,

@@ -15,6 +15,7 @@ COLUMNS: dict[str, Callable[[dict[str, float]], str]] = {
     "tokens/s": lambda of: f"{of['tokens_per_second']:,.0f}",
     "front-end\nµs/token": lambda of: f"{of['front_end_us_per_token']:,.1f}",
     "engine\nµs/token": lambda of: f"{of['engine_us_per_token']:,.0f}",
+    "front-end\nMiB": lambda of: f"{of['front_end_mib']:,.0f}",
     "load\nclient": lambda of: f"{of['client_share']:.0%}",
     "TTFT ms\np50 / p99": lambda of: f"{of['ttft_p50_ms']:,.1f} / {of['ttft_p99_ms']:,.1f}",
     "gap ms\np50 / p99 / max": lambda of: (

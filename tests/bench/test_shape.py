@@ -111,3 +111,20 @@ def test_the_bare_engines_answer_begins_with_a_word(text: str, is_seen: bool) ->
     from tests.bench.peers.raw import _unseen  # noqa: PLC0415  # beside the module's other tests, which need no peer
 
     assert (_unseen(text) is None) == is_seen
+
+
+def test_every_way_to_ask_palaver_is_measured_alike(tmp_path: Path) -> None:
+    ways = ("palaver", "palaver-unary", "edge-grpc", "edge-rest", "edge-openai")
+    run = run_bench(
+        *("--engine", "scripted", "--quick", "--streams", "2", "--peers", ",".join(ways), "--out", str(tmp_path))
+    )
+    assert run.returncode == 0, run.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    cells = {visit["peer"]: visit["cells"][0] for visit in results["visits"]}
+    assert cells.keys() == set(ways)
+    for way, cell in cells.items():
+        assert cell["output_tokens"] == cell["answers"] * results["plan"]["tokens"], way
+        assert cell["chunks"] == (cell["answers"] if way == "palaver-unary" else cell["output_tokens"]), way
+        assert cell["prompt_tokens"] == cells["palaver"]["prompt_tokens"], way
+        assert cell["front_end_us_per_token"] > 0, way
+        assert cell["front_end_mib"] > 10, way

@@ -9,6 +9,10 @@ from tests.bench.peers.peer import Peer
 
 MODULES = {
     "palaver": "palaver_grpc",
+    "palaver-unary": "palaver_unary",
+    "edge-grpc": "edge_grpc",
+    "edge-rest": "edge_rest",
+    "edge-openai": "edge_openai",
     "raw": "raw",
     "scripted": "scripted",
     "vllm-openai": "vllm_openai",

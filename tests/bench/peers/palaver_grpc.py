@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from time import perf_counter
 
 import grpc
@@ -21,23 +22,26 @@ CONNECTIONS = 4
 """Streams share connections, as they do behind a proxy; all on one would queue behind one another's frames."""
 
 
+CHANNEL_OPTIONS = [("grpc.use_local_subchannel_pool", 1)]
+"""Else the channels would share one connection."""
+
+
 class PalaverClient:
     """Reads messages as bytes: what a client makes of them is not the server's cost, and would burden the cores."""
 
-    def __init__(self, address: str, pid: int) -> None:
-        options = [("grpc.use_local_subchannel_pool", 1)]  # else the channels would share one connection
-        self._channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(CONNECTIONS)]
+    def __init__(self, channels: Sequence[grpc.aio.Channel], processes: Processes) -> None:
+        self._channels = channels
         self._methods: list[grpc.aio.UnaryStreamMultiCallable[bytes, bytes]] = [
             channel.unary_stream(METHOD) for channel in self._channels
         ]
         self._asked_count = 0
-        self._pid = pid
+        self._processes = processes
 
     async def answer(self, ask: Ask) -> Answer:
         """Ask on the next connection."""
         method = self._methods[self._asked_count % CONNECTIONS]
         self._asked_count += 1
-        request = _request(ask)
+        request = stream_request(ask).SerializeToString()
         began = perf_counter()
         messages, times = [], []
         async for message in method(request):
@@ -49,8 +53,8 @@ class PalaverClient:
         return Answer(began, times[1:-1], started.prompt_token_count, usage.output_token_count)
 
     def processes(self) -> Processes:
-        """The server's process is the front end; those that it has started are the engine."""
-        return Processes((self._pid,), descendants(self._pid), (os.getpid(),))
+        """The server's are the front end; those that it has started are the engine."""
+        return self._processes
 
     async def close(self) -> None:
         """Close the connections."""
@@ -65,12 +69,7 @@ class PalaverGrpc:
 
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start the server."""
-        command = [sys.executable, "-m", "palaver_server", "serve", "--listen", "127.0.0.1:0", "--log-format", "json"]
-        command += ["--max-concurrent-requests", str(MAX_STREAMS), "--max-queued-requests", str(MAX_STREAMS)]
-        if plan.engine == "vllm":
-            command += ["--model", plan.model, *plan.engine_flags]
-        else:
-            command += ["--engine", "scripted", "--scripted-tokens", str(plan.tokens)]
+        command = [*server_command(plan, "serve"), "--listen", "127.0.0.1:0"]
         server = await launcher.start("palaver", command)
         listening = json.loads(await server.line_with('"event": "listening"'))
         await server.line_with('"event": "ready"')
@@ -78,20 +77,34 @@ class PalaverGrpc:
 
     async def connect(self, plan: Plan, found: str) -> PalaverClient:
         """Open the connections."""
-        return PalaverClient(**json.loads(found))
+        address, pid = json.loads(found).values()
+        channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(CONNECTIONS)]
+        return PalaverClient(channels, Processes((pid,), descendants(pid), (os.getpid(),)))
 
 
 PEER = PalaverGrpc()
 
 
-def _request(ask: Ask) -> bytes:
-    request = chat_service_pb2.StreamChatRequest(
-        chat=chat_service_pb2.ChatRequest(
-            messages=[
-                message_pb2.Message(role=role_pb2.Role.Value(f"ROLE_{role.upper()}"), content=[ContentPart(text=text)])
-                for role, text in ask.conversation
-            ],
-            options=generation_options_pb2.GenerationOptions(temperature=0.0, max_output_tokens=ask.max_output_tokens),
-        )
+def server_command(plan: Plan, verb: str) -> list[str]:
+    """The server's command with all that its ports have nothing to do with."""
+    command = [sys.executable, "-m", "palaver_server", verb, "--log-format", "json"]
+    command += ["--max-concurrent-requests", str(MAX_STREAMS), "--max-queued-requests", str(MAX_STREAMS)]
+    if plan.engine == "vllm":
+        return [*command, "--model", plan.model, *plan.engine_flags]
+    return [*command, "--engine", "scripted", "--scripted-tokens", str(plan.tokens)]
+
+
+def chat_request(ask: Ask) -> chat_service_pb2.ChatRequest:
+    """The question in the contract's words."""
+    return chat_service_pb2.ChatRequest(
+        messages=[
+            message_pb2.Message(role=role_pb2.Role.Value(f"ROLE_{role.upper()}"), content=[ContentPart(text=text)])
+            for role, text in ask.conversation
+        ],
+        options=generation_options_pb2.GenerationOptions(temperature=0.0, max_output_tokens=ask.max_output_tokens),
     )
-    return request.SerializeToString()
+
+
+def stream_request(ask: Ask) -> chat_service_pb2.StreamChatRequest:
+    """The question, to be answered piece by piece."""
+    return chat_service_pb2.StreamChatRequest(chat=chat_request(ask))

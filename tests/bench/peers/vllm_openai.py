@@ -6,59 +6,15 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
-from time import perf_counter
-from typing import Any
 
 import aiohttp
 
 from tests.bench.clocks import Processes, descendants
-from tests.bench.peers.peer import Answer
-from tests.bench.plan import Ask, Plan
+from tests.bench.peers.openai_client import OpenAIClient
+from tests.bench.plan import Plan
 from tests.bench.processes import Launcher
 
 MODEL_NAME = "bench"
-EVENT = b"data: "
-LAST_EVENT = b"[DONE]"
-
-
-class VllmOpenAIClient:
-    """Notes when bytes come, and reads the events in them once the answer has ended."""
-
-    def __init__(self, url: str, pid: int) -> None:
-        self._url = url
-        self._pid = pid
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-
-    async def answer(self, ask: Ask) -> Answer:
-        """Ask for one chat completion."""
-        body = {
-            "model": MODEL_NAME,
-            "messages": [{"role": role, "content": text} for role, text in ask.conversation],
-            "max_tokens": ask.max_output_tokens,
-            "temperature": 0,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        began = perf_counter()
-        async with self._session.post(self._url, json=body) as response:
-            response.raise_for_status()
-            pieces = [(perf_counter(), piece) async for piece in response.content.iter_any()]
-        times = []
-        for came_at, event in _events(pieces):
-            if any(choice["delta"].get("content") for choice in event["choices"]):
-                times.append(came_at)
-            if event.get("usage"):
-                usage = event["usage"]
-        return Answer(began, times, usage["prompt_tokens"], usage["completion_tokens"])
-
-    def processes(self) -> Processes:
-        """The server's process is the front end; those that it has started are the engine."""
-        return Processes((self._pid,), descendants(self._pid), (os.getpid(),))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._session.close()
 
 
 class VllmOpenAI:
@@ -76,22 +32,14 @@ class VllmOpenAI:
         await server.line_with("Application startup complete")
         return json.dumps({"url": f"http://127.0.0.1:{port}/v1/chat/completions", "pid": server.pid})
 
-    async def connect(self, plan: Plan, found: str) -> VllmOpenAIClient:
+    async def connect(self, plan: Plan, found: str) -> OpenAIClient:
         """Open a pool of connections."""
-        return VllmOpenAIClient(**json.loads(found))
+        url, pid = json.loads(found).values()
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return OpenAIClient(session, url, MODEL_NAME, Processes((pid,), descendants(pid), (os.getpid(),)))
 
 
 PEER = VllmOpenAI()
-
-
-def _events(pieces: list[tuple[float, bytes]]) -> Iterator[tuple[float, dict[str, Any]]]:
-    """Each event with the time at which its last byte came."""
-    rest = b""
-    for came_at, piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.startswith(EVENT) and not line.startswith(EVENT + LAST_EVENT):
-                yield came_at, json.loads(line.removeprefix(EVENT))
 
 
 def _free_port() -> int:
