@@ -165,6 +165,7 @@ def test_of_unlike_gpus_those_that_hold_most_together_are_used() -> None:
     assert [gpu.index for gpu in used] == [1]
     assert environment_for(used, mixed, {}) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "1"}
     assert environment_for(used, mixed, {"CUDA_VISIBLE_DEVICES": "0,1,2"}) == {}
+    assert environment_for(cards("L4"), cards("L4"), {}) == {}
     assert [gpu.index for gpu in alike(cards("L40S", "L40S", "A100-80"))] == [0, 1]
 
 

@@ -19,7 +19,7 @@ SECTIONS = {
         "audit": "Verify the audit log, or look something up in it.",
         "settings": "Show every setting, its value and where that comes from.",
         "doctor": "Look at this machine and say what would go wrong.",
-        "tune": "Show the settings that fit this machine and the model, with reasons.",
+        "tune": "Try settings on this machine, and write those that answer fastest.",
     },
     "Ask a running server": {
         "chat": "Ask one question, or hold a conversation.",
