@@ -262,3 +262,4 @@ async def test_what_cannot_be_done_is_refused_by_its_field(glm: VllmEngine, fiel
 async def test_the_model_says_what_it_can(glm: VllmEngine) -> None:
     assert glm.description.reads_tools
     assert glm.description.reads_thoughts
+    assert glm.description.holds_forms

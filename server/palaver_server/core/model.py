@@ -65,6 +65,8 @@ class ModelDescription:
     """Whether the model's tool calls are understood, so that requests may offer tools."""
     reads_thoughts: bool = False
     """Whether the model can think, and its thoughts are told from its speech."""
+    holds_forms: bool = False
+    """Whether answers can be held to a form."""
     defaults: SamplingDefaults = field(default_factory=SamplingDefaults)
     system_fingerprint: str = ""
     """A short mark of all that decides what the model says to a request; empty until loaded."""

@@ -144,6 +144,7 @@ def build(
         defaults=sampling.model_defaults,
         reads_tools=parsers.reads_tools,
         reads_thoughts=parsers.reads_thoughts,
+        holds_forms=True,
         system_fingerprint=fingerprint(config, template, policy.defaults),
         chat_template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else "",
         tool_call_parser=parser_names.tools or "",

@@ -44,6 +44,7 @@ def model_to_proto(
         described.capabilities.SetInParent()
         described.capabilities.tools = model.reads_tools
         described.capabilities.reasoning = model.reads_thoughts
+        described.capabilities.structured_output = model.holds_forms
     return described
 
 
