@@ -28,7 +28,7 @@ def chat_request(word: str, model: str = "") -> chat_service_pb2.ChatRequest:
 
 
 def with_tools(word: str) -> chat_service_pb2.ChatRequest:
-    """The scripted engine refuses tools, by name and with nothing of what was in them."""
+    """Tools, and a call of one in the conversation, which is refused for how it ends."""
     request = chat_request(word)
     parameters = json.dumps({"type": "object", "properties": {word: {"type": "string"}}})
     request.tools.append(tool_pb2.Tool(name=f"t_{word}", description=word, parameters_json_schema=parameters))

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import openai
+import pydantic
 import pytest
 
 from tests.edge.conftest import ENDLESS, FAILING, NAMED, NARROW, SILENT, Pair
@@ -248,3 +249,45 @@ def test_many_threads_share_a_client(client):
         answers = list(pool.map(lambda text: client.chat.completions.create(**asking(text)), texts))
     assert [answer.choices[0].message.content for answer in answers] == texts
     assert len({answer.id for answer in answers}) == 24
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+async def test_tools_are_called_and_answered_as_the_sdk_has_it(aclient):
+    asked = asking('/say I look.\n/call get_weather {"city": "Oslo"}', tools=[WEATHER])
+    async with aclient.chat.completions.stream(**asked) as stream:
+        done = [event async for event in stream if event.type == "tool_calls.function.arguments.done"]
+        final = await stream.get_final_completion()
+    assert [(event.name, event.parsed_arguments) for event in done] == [("get_weather", {"city": "Oslo"})]
+    (choice,) = final.choices
+    assert (choice.message.content, choice.finish_reason) == ("I look.", "tool_calls")
+    (call,) = choice.message.tool_calls
+    turn = {"role": "assistant", "tool_calls": [call.model_dump(exclude={"function": {"parsed_arguments", "index"}})]}
+    turn["tool_calls"][0].pop("index", None)
+    result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+    answer = await aclient.chat.completions.create(**{**asked, "messages": [*asked["messages"], turn, result]})
+    assert answer.choices[0].message.content == "sunny"
+
+
+def test_an_answer_of_a_class_is_parsed(client):
+    class Place(pydantic.BaseModel):
+        city: str
+
+    answer = client.chat.completions.parse(**asking('{"city": "Oslo"}'), response_format=Place)
+    assert answer.choices[0].message.parsed == Place(city="Oslo")
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.parse(**asking("Oslo"), response_format=Place)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "response_format")

@@ -54,6 +54,7 @@ def options(**fields: Any) -> dict[str, Any]:
 
 UNSUPPORTED = "FIELD_NOT_SUPPORTED"
 MALFORMED = "MALFORMED_REQUEST"
+BROKEN = {"name": "f", "parameters_json_schema": "{"}
 INVALID_UTF8 = b"\x12\x09\x08\x02\x12\x05\x0a\x03\xff\xfeA"  # messages { role: USER content { text: <ff fe 41> } }
 UNKNOWN_FIELD = b"\xa2\x06\x01x"  # field 100
 
@@ -158,14 +159,12 @@ TABLE = [
     Bad("two tools of one name", chat(tools=[{"name": "a"}, {"name": "a"}]), "tools"),
     Bad("129 tools", chat(tools=[{"name": f"f{n}"} for n in range(129)]), "tools"),
     Bad("a tool's long words", chat(tools=[{"name": "f", "description": "x" * 16385}]), "tools[0].description"),
-    Bad("a strict tool", chat(tools=[{"name": "f", "strict": True}]), "tools", UNSUPPORTED),
     Bad("a choice of no tool", chat(tool_choice={"tool_name": "f"}), "tool_choice"),
     Bad("a demand without tools", chat(tool_choice={"mode": 3}), "tool_choice"),
     Bad("a choice without a kind", chat(tool_choice={}), "tool_choice.choice"),
     Bad("a mode that is not said", chat(tool_choice={"mode": 0}), "tool_choice.mode"),
     Bad("effort without thinking", chat(reasoning={"enabled": False, "effort": 2}), "reasoning.effort"),
     Bad("an effort that does not exist", chat(reasoning={"effort": 17}), "reasoning.effort"),
-    Bad("a budget of thoughts", chat(reasoning={"budget_tokens": 3}), "reasoning.budget_tokens", UNSUPPORTED),
     Bad("a user who calls", {"messages": [{**said(), "tool_calls": [{"id": "1", "name": "f"}]}]}, "messages[0].tool_calls"),
     Bad("a tool that answers nobody", {"messages": [said("x", "ROLE_TOOL")]}, "messages[0].tool_call_id"),
     Bad("a user who answers a call", {"messages": [{**said(), "tool_call_id": "1"}]}, "messages[0].tool_call_id"),
@@ -174,9 +173,8 @@ TABLE = [
         {"messages": [{"role": 3, "tool_calls": [{"id": "1"}]}, said()]},
         "messages[0].tool_calls[0].name",
     ),
-    Bad("tools", chat(tools=[{"name": "f"}]), "tools", UNSUPPORTED),
+    Bad("a call that nobody makes", chat(tools=[{"name": "f"}], tool_choice={"tool_name": "f"}), "tool_choice", UNSUPPORTED),
     Bad("a response format", chat(response_format={"json_object": {}}), "response_format", UNSUPPORTED),
-    Bad("reasoning", chat(reasoning={"enabled": True}), "reasoning.enabled", UNSUPPORTED),
     Bad("effort", chat(reasoning={"effort": 2}), "reasoning.effort", UNSUPPORTED),
     Bad("a budget below 0", chat(reasoning={"budget_tokens": -1}), "reasoning.budget_tokens"),
     Bad("a budget without thinking", chat(reasoning={"enabled": False, "budget_tokens": 1}), "reasoning.budget_tokens"),
@@ -211,7 +209,7 @@ TABLE = [
     Bad("a streamed call, too long", {"chat": {"messages": [said("w " * 9000)]}}, "chat.messages", "PROMPT_TOO_LONG", method=STREAM),
     Bad("a streamed call, unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", STREAM),
     Bad("counting nothing", {}, "chat", method=COUNT),
-    Bad("counting with tools", {"chat": chat(tools=[{"name": "f"}])}, "chat.tools", UNSUPPORTED, method=COUNT),
+    Bad("counting with no schema", {"chat": chat(tools=[BROKEN])}, "chat.tools[0].parameters_json_schema", method=COUNT),
     Bad("counting for an unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", COUNT),
     Bad("a page of -1 models", {"page_size": -1}, "page_size", method=LIST),
     Bad("a page token of nobody", {"page_token": "2"}, "page_token", method=LIST),

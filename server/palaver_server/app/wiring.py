@@ -30,17 +30,7 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
     """The engine that the settings ask for, not loaded yet."""
     if settings.engine == "scripted":
         return ScriptedEngine(
-            ScriptedBehaviour(
-                tokens=settings.scripted_tokens,
-                first_seconds=settings.scripted_first,
-                interval_seconds=settings.scripted_interval,
-                load_seconds=settings.scripted_load,
-                load_error=settings.scripted_load_error,
-                kv_cache_tokens=settings.scripted_kv_tokens,
-                fail_after_tokens=settings.scripted_fail_after,
-                hang_after_tokens=settings.scripted_hang_after,
-                die_after_tokens=settings.scripted_die_after,
-            ),
+            _behaviour(settings),
             model_id=settings.served_model_name or "scripted",
             policy=_policy(settings),
         )
@@ -51,6 +41,24 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
         flags=(*flags_from_table(settings.vllm), *vllm_arguments),
         policy=_policy(settings),
     )
+
+
+def _behaviour(settings: Settings) -> ScriptedBehaviour:
+    try:
+        return ScriptedBehaviour(
+            tokens=settings.scripted_tokens,
+            answer=settings.scripted_answer,
+            first_seconds=settings.scripted_first,
+            interval_seconds=settings.scripted_interval,
+            load_seconds=settings.scripted_load,
+            load_error=settings.scripted_load_error,
+            kv_cache_tokens=settings.scripted_kv_tokens,
+            fail_after_tokens=settings.scripted_fail_after,
+            hang_after_tokens=settings.scripted_hang_after,
+            die_after_tokens=settings.scripted_die_after,
+        )
+    except ValueError as error:
+        raise SettingsError(f"scripted_{error}") from None
 
 
 def _policy(settings: Settings) -> EnginePolicy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 from palaver_server.core.context import ContextOverflow
 from palaver_server.core.errors import invalid_field
@@ -46,6 +46,11 @@ class EnginePolicy:
     def output_limit(self, context_length: int) -> int:
         """The most output tokens of one choice."""
         return min(context_length, self.max_output_tokens or context_length)
+
+    def completed(self, options: GenerationOptions) -> GenerationOptions:
+        """Give a request's options the defaults for what it leaves unset."""
+        unset = {field.name for field in fields(options) if getattr(options, field.name) in (None, (), {})}
+        return replace(options, **{name: getattr(self.defaults, name) for name in unset})
 
     def check_output(self, request: GenerationRequest, context_length: int) -> None:
         """See that a request asks for no more output than there can be.

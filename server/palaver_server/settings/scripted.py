@@ -15,6 +15,11 @@ class ScriptedSettings(BaseModel):
     scripted_tokens: Count | None = Field(
         None, description="Words to write. Unset: the last user message, word by word."
     )
+    scripted_answer: str | None = Field(
+        None,
+        description="What is said instead of the last user message: a text, or a script of thoughts, text and calls of "
+        "tools, in the language that engine/scripted/script.py describes. A user message may be such a script too.",
+    )
     scripted_interval: Seconds = Field(0.0, description="Seconds between two words.")
     scripted_first: Seconds = Field(0.0, description="Seconds to the first word.")
     scripted_load: Seconds = Field(0.0, description="Seconds that loading takes.")

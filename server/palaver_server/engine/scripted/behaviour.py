@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from palaver_server.engine.scripted.script import ScriptError, parse
+
 DEFAULT_CONTEXT_LENGTH = 8192
 
 
@@ -21,6 +23,8 @@ class ScriptedBehaviour:
 
     tokens: int | None = None
     """Words to write, at least 0, instead of repeating the last user message (None)."""
+    answer: str | None = None
+    """What is said instead of the last user message (None): a text, or a script (see ``script``). Not with tokens."""
     first_seconds: float = 0.0
     """From a call's beginning to its first token, in seconds, at least 0."""
     interval_seconds: float = 0.0
@@ -54,3 +58,10 @@ class ScriptedBehaviour:
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise ValueError(f"{name} must be at least 1, not {count}.")
+        if self.answer is not None and self.tokens is not None:
+            raise ValueError("answer and tokens: only one of them can be said.")
+        if self.answer is not None:
+            try:
+                parse(self.answer)
+            except ScriptError as error:
+                raise ValueError(f"answer: {error}.") from None

@@ -1,4 +1,4 @@
-"""An engine without a model: it repeats what the user said, a word a token, as fast as it is told to.
+"""An engine without a model: it says what the user said, or a script, a word a token, as fast as it is told to.
 
 It serves demonstrations, tests and load tests of everything but the model, through the same path as a real one. It is
 deterministic: its answer is the one likeliest answer, which is what a model gives at temperature 0, so sampling options
@@ -10,23 +10,21 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Iterable
-from dataclasses import replace
+from collections.abc import AsyncGenerator
 
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.core.events import Delta, Event, Finished, FinishReason, Started
+from palaver_server.core.events import Event, FinishReason
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import LoadPhase, LoadProgress, ModelDescription
 from palaver_server.core.prompt import Explanation, PromptCount
-from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.policy import EnginePolicy
-from palaver_server.engine.scripted.answer import ScriptedAnswer, ScriptedPrompt
+from palaver_server.engine.scripted.answer import ScriptedAnswer
 from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
 from palaver_server.engine.scripted.fingerprint import fingerprint
-from palaver_server.engine.scripted.refusals import refuse_what_needs_a_model
-from palaver_server.engine.scripted.words import Rendered, last_user_text, render
+from palaver_server.engine.scripted.preparation import Preparation
+from palaver_server.engine.scripted.prompt import ScriptedPrompt
 
 LOAD_STEPS = 20
 """Reports of progress during a load."""
@@ -58,9 +56,7 @@ class ScriptedEngine:
     ) -> None:
         self._behaviour = behaviour or ScriptedBehaviour()
         self._policy = policy or EnginePolicy()
-        self._fitting: Fitting[Rendered] = Fitting(
-            self._behaviour.context_length, self._policy.context_overflow, lambda one: one.token_count
-        )
+        self._preparation = Preparation(self._behaviour, self._policy)
         self._description = ModelDescription(model_id)
         self._is_loaded = False
         self._running: set[ScriptedAnswer] = set()
@@ -112,20 +108,19 @@ class ScriptedEngine:
             context_length=script.context_length,
             max_output_tokens=self._policy.output_limit(script.context_length),
             architecture=type(self).__name__,
+            reads_tools=True,
+            reads_thoughts=True,
             system_fingerprint=fingerprint(script, self._policy),
         )
         self._is_loaded = True
 
     async def count_tokens(self, request: GenerationRequest) -> PromptCount:
-        """Count the words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message.
+        """Count the words of messages and tools, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message.
 
         Raises:
-            PalaverError: there are tools, which it has no words for.
+            PalaverError: the request asks for what only a model has, or a tool is none.
         """
-        refuse_what_needs_a_model(request)
-        self._policy.check_output(request, self._behaviour.context_length)
-        rendered, truncation = await self._fitting.fit(request, render, is_counting=True)
-        return PromptCount(rendered.token_count, self._output_room(request, rendered.token_count), truncation)
+        return await self._preparation.count_tokens(request)
 
     async def explain(self, request: GenerationRequest) -> Explanation:
         """Tell what would be answered to: its messages in their layout. Words are no tokens of a vocabulary: no ids.
@@ -133,9 +128,8 @@ class ScriptedEngine:
         Raises:
             PalaverError: as ``prepare``.
         """
-        prompt = await self.prepare(request)
-        options = replace(request.options, max_output_tokens=prompt.max_output_tokens)
-        return Explanation(replace(prompt.started, effective_options=options, prompt_text=prompt.prompt_text))
+        self._check_alive()
+        return await self._preparation.explain(request)
 
     async def prepare(self, request: GenerationRequest) -> ScriptedPrompt:
         """Count and check.
@@ -145,24 +139,7 @@ class ScriptedEngine:
                 engine is not loaded or has ended.
         """
         self._check_alive()
-        refuse_what_needs_a_model(request)
-        self._policy.check_output(request, self._behaviour.context_length)
-        rendered, truncation = await self._fitting.fit(request, render)
-        options = request.options
-        return ScriptedPrompt(
-            started=Started(
-                rendered.token_count, self._output_room(request, rendered.token_count), truncation=truncation
-            ),
-            prompt_text=rendered.text,
-            text=last_user_text(request.messages),
-            tokens=self._behaviour.tokens,
-            stop_sequences=options.stop_sequences,
-            time_limit_seconds=math.inf if options.time_limit_seconds is None else options.time_limit_seconds,
-            is_streamed=request.is_streamed,
-            choice_count=options.choice_count or 1,
-            has_running_usage=request.response_options.running_usage,
-            min_tokens_per_delta=request.min_tokens_per_delta or 1,
-        )
+        return await self._preparation.prepare(request)
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Write the answer.
@@ -178,16 +155,13 @@ class ScriptedEngine:
         self._running.add(answer)
         try:
             yield prompt.started
-            reason = None
-            while reason is None:
-                reason = await self._advance(answer)
-                if reason is None and prompt.is_streamed and (delta := answer.take()):
-                    for choice in _choices(delta, prompt, answer):
-                        yield choice
-            finished = answer.finish(reason)
-            for choice in _last_choices(answer.take_last(), prompt, answer, finished):
-                yield choice
-            yield finished
+            while not await self._advance(answer):
+                if prompt.is_streamed:
+                    for delta in answer.take():
+                        yield delta
+            for delta in answer.close(FinishReason.TIME_LIMIT):
+                yield delta
+            yield answer.finish()
         finally:
             self._running.discard(answer)
 
@@ -204,32 +178,30 @@ class ScriptedEngine:
         """Do as ``shutdown``; a scripted engine has no process of its own."""
         self._stop("The scripted engine was killed.")
 
-    def _output_room(self, request: GenerationRequest, prompt_tokens: int) -> int:
-        context = self._behaviour.context_length
-        asked = request.options.max_output_tokens or self._policy.defaults.max_output_tokens or context
-        return max(min(asked, self._policy.output_limit(context), context - prompt_tokens), 0)
+    async def _advance(self, answer: ScriptedAnswer) -> bool:
+        """Wait for the next token and write it, and with it all that are due; tell whether the answer is over.
 
-    async def _advance(self, answer: ScriptedAnswer) -> FinishReason | None:
-        """Wait for the next token and write it, and with it all that are due; give the reason if the answer is over."""
+        What has not come to its own end then has run out of time.
+        """
         now = asyncio.get_running_loop().time
         interval = self._behaviour.interval_seconds
         for written in range(MAX_MERGED_TOKENS if interval else 1):
             self._check_alive()
             due, is_struck = self._due(answer, now()), self._is_struck(answer.token_count)
             if written and (is_struck or due > now()):
-                return None  # the reader gets what there is before the wait
+                return False  # the reader gets what there is before the wait
             if is_struck:
                 await self._strike(answer)
-                return FinishReason.TIME_LIMIT
-            if (reason := answer.reason_to_end()) is not None:
-                return reason
+                return True
+            if answer.is_over():
+                return True
             await self._pause_until(min(due, answer.deadline))
             if due >= answer.deadline:
-                return FinishReason.TIME_LIMIT
+                return True
             answer.write(now())
         if interval or answer.token_count % TOKENS_PER_TURN == 0:
             await asyncio.sleep(0)
-        return None
+        return False
 
     def _due(self, answer: ScriptedAnswer, now: float) -> float:
         """When the answer's next token comes, in the loop's time."""
@@ -290,22 +262,3 @@ class ScriptedEngine:
 def _wake(pause: asyncio.Future[None]) -> None:
     if not pause.done():
         pause.set_result(None)
-
-
-def _choices(delta: Delta, prompt: ScriptedPrompt, answer: ScriptedAnswer) -> Iterable[Delta]:
-    """Every choice says the same, one after the other."""
-    if prompt.has_running_usage:
-        delta = replace(delta, usage=answer.usage())
-    if prompt.choice_count == 1:
-        return (delta,)
-    return (replace(delta, choice_index=index) for index in range(prompt.choice_count))
-
-
-def _last_choices(
-    delta: Delta | None, prompt: ScriptedPrompt, answer: ScriptedAnswer, finished: Finished
-) -> Iterable[Delta]:
-    """The last deltas; of several choices each has one, which tells its end."""
-    if prompt.choice_count == 1:
-        return () if delta is None else _choices(delta, prompt, answer)
-    choices = _choices(delta or Delta("", 0), prompt, answer)
-    return (replace(choice, end=end) for choice, end in zip(choices, finished.choices, strict=True))

@@ -11,18 +11,14 @@ SENTENCE = "the scripted engine has no model that it could come from; leave it u
 
 
 def refuse_what_needs_a_model(request: GenerationRequest) -> None:
-    """See that a request asks for words alone.
+    """See that a request asks for nothing that only a vocabulary or a scheduler has.
 
     Raises:
         PalaverError: ``FIELD_NOT_SUPPORTED``, naming each field.
     """
     options, wanted = request.options, request.response_options
     asked = {
-        "tools": bool(request.tools),
-        "response_format": request.response_format is not None,
-        "reasoning.enabled": bool(request.reasoning.is_enabled),
         "reasoning.effort": request.reasoning.effort is not None,
-        "reasoning.budget_tokens": request.reasoning.budget_tokens is not None,
         "context_policy.overflow": request.context_policy.overflow in _CUTS,
         "priority": bool(request.priority),
         "options.top_logprobs": options.top_logprobs is not None,
@@ -37,8 +33,6 @@ def refuse_what_needs_a_model(request: GenerationRequest) -> None:
         "options.include_stop_sequence": bool(options.includes_stop_sequence),
         "options.repetition_detection": options.repetition_detection is not None,
         "response_options.include_token_ids": wanted.token_ids,
-        "response_options.include_prompt_text": wanted.prompt_text,
-        "response_options.include_effective_options": wanted.effective_options,
     }
     paths = [f"{request.field_prefix}{path}" for path, is_set in asked.items() if is_set]
     if paths:

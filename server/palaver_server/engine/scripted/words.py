@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from palaver_server.core.conversation import Message, Role
+from palaver_server.core.conversation import Message
+from palaver_server.core.tools import Tool
 
 TEMPLATE_TOKENS_PER_MESSAGE = 4
 """What a message costs beside its words: its start, its role, a line feed and its end, as in ChatML."""
@@ -40,24 +41,32 @@ class Rendered(NamedTuple):
     """A conversation as the scripted engine reads it."""
 
     messages: Sequence[Message]
+    tools: Sequence[Tool] = ()
 
     @property
     def token_count(self) -> int:
-        """The words of all messages, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message."""
-        return sum(TEMPLATE_TOKENS_PER_MESSAGE + len(message.text.split()) for message in self.messages)
+        """The words of all messages and tools, and ``TEMPLATE_TOKENS_PER_MESSAGE`` for each message."""
+        said = sum(len(text.split()) for message in self.messages for text in _texts(message))
+        offered = sum(len(text.split()) for tool in self.tools for text in _words_of_tool(tool))
+        return TEMPLATE_TOKENS_PER_MESSAGE * len(self.messages) + said + offered
 
     @property
     def text(self) -> str:
-        """All messages in the layout of ChatML."""
-        return "".join(f"<|im_start|>{message.role}\n{message.text}<|im_end|>\n" for message in self.messages)
+        """All tools, and all messages in the layout of ChatML."""
+        tools = "".join(f"{' '.join(_words_of_tool(tool))}\n" for tool in self.tools)
+        return tools + "".join(
+            f"<|im_start|>{message.role}\n{' '.join(filter(None, _texts(message)))}<|im_end|>\n"
+            for message in self.messages
+        )
 
 
-async def render(messages: Sequence[Message]) -> Rendered:
-    """There is nothing to wait for here; another engine's templates take time."""
-    return Rendered(messages)
+def _texts(message: Message) -> Iterator[str]:
+    yield message.reasoning
+    yield message.text
+    for call in message.tool_calls:
+        yield call.name
+        yield call.arguments_json
 
 
-def last_user_text(messages: Sequence[Message]) -> str:
-    """Give the text of the user's last message; where the user said nothing, of the last message."""
-    said = [message for message in messages if message.role is Role.USER] or list(messages)
-    return said[-1].text if said else ""
+def _words_of_tool(tool: Tool) -> tuple[str, str, str]:
+    return tool.name, tool.description, tool.parameters_json_schema

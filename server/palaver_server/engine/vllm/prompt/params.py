@@ -61,9 +61,7 @@ class Sampling:
             PalaverError: more output tokens are asked for than there can be.
         """
         self._policy.check_output(request, self._context_length)
-        asked = request.options
-        unset = {field.name for field in fields(asked) if getattr(asked, field.name) in (None, (), {})}
-        return replace(asked, **{name: getattr(self._policy.defaults, name) for name in unset})
+        return self._policy.completed(request.options)
 
     def output_room(self, options: GenerationOptions, prompt_tokens: int) -> int:
         """The most tokens that each choice can have after a prompt; 0 where that leaves no room."""
