@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,21 @@ def test_references_within_a_schema_are_followed() -> None:
     check_tools([Tool("f", "", schema)], "")
     assert misfit({"city": "Oslo"}, schema) == ""
     assert "7 is not of type" in misfit({"city": 7}, schema)
+
+
+def test_a_reference_that_leads_nowhere_is_told_where_it_is_met() -> None:
+    schema = json.dumps({"properties": {"city": {"$ref": "#/$defs/city"}}})
+    assert misfit({}, schema) == ""
+    assert misfit({"city": "Oslo"}, schema) == "the schema refers to what is not in it"
+
+
+def test_a_schema_that_multiplies_its_work_holds_nobody_up() -> None:
+    levels = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 10} for n in range(9)} | {"d9": {}}
+    schema = json.dumps({"$defs": levels, "properties": {"a": {"$ref": "#/$defs/d0"}}})
+    check_tools([Tool("f", "", schema)], "")
+    began = time.thread_time()
+    assert misfit({"a": 1}, schema) == "takes too long to be compared with the schema"
+    with pytest.raises(PalaverError, match="takes too long to be checked"):
+        check_tools([Tool("f", "", json.dumps({"$defs": levels, "$ref": "#/$defs/d0"}))], "")
+    assert time.thread_time() - began < 10, "it would be days"
+    assert misfit({}, schema) == ""

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import lru_cache
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, wraps
 from typing import Any
 
 import regex
 from jsonschema import Draft202012Validator, SchemaError, ValidationError, validators
 from jsonschema.protocols import Validator
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 MAX_DEPTH = 64
 """Levels of a schema; deeper ones exhaust the stack of who walks them."""
 PATTERN_SECONDS = 0.02
 """For a ``pattern`` to match an argument: a caller's expression must not hold everybody up."""
+COMPARISON_SECONDS = 0.1
+"""Processor time for a value to be compared with a schema. The event loop waits for it."""
 MAX_PROBLEM_CHARACTERS = 300
 CACHED_SCHEMAS = 256
 NOTHING_ELSE: Registry[Any] = Registry()
@@ -49,11 +56,14 @@ def schema_problem(text: str, *, of_object: bool = True) -> str:
 def _meaning_problem(schema: dict[str, Any]) -> str:
     try:
         Draft202012Validator.check_schema(schema)
-        next(_Validator(schema, registry=NOTHING_ELSE).iter_errors({}), None)
+        with _limited():
+            next(_Validator(schema, registry=NOTHING_ELSE).iter_errors({}), None)
     except SchemaError as error:
         return f"is no JSON Schema: {error.message} at {error.json_path}"[:MAX_PROBLEM_CHARACTERS]
     except RecursionError:
         return "refers to itself without end"
+    except _TakesTooLongError:
+        return "takes too long to be checked"
     except Exception:  # noqa: BLE001  # the library has several kinds of errors for references that lead nowhere
         return "refers to what is not in it"
     return ""
@@ -67,9 +77,14 @@ def _validator(text: str) -> Validator:
 def misfit(value: object, schema_text: str) -> str:
     """Tell what about a value does not fit a schema that has no problem; empty where all does."""
     try:
-        error = next(_validator(schema_text).iter_errors(value), None)
+        with _limited():
+            error = next(_validator(schema_text).iter_errors(value), None)
     except RecursionError:
         return "nested too deep"
+    except _TakesTooLongError:
+        return "takes too long to be compared with the schema"
+    except Unresolvable:
+        return "the schema refers to what is not in it"
     if error is None:
         return ""
     return f"{error.json_path}: {error.message}"[:MAX_PROBLEM_CHARACTERS]
@@ -87,7 +102,37 @@ def _pattern(_validator: object, pattern: str, instance: object, _schema: object
         yield ValidationError(f"{pattern!r} cannot be matched")
 
 
-_Validator = validators.extend(Draft202012Validator, {"pattern": _pattern})
+class _TakesTooLongError(Exception):
+    """A schema multiplies its work: a few references to references are enough for hours."""
+
+
+_ends = threading.local()
+"""When a comparison must be over, in the thread's own processor time."""
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    _ends.at = time.thread_time() + COMPARISON_SECONDS
+    try:
+        yield
+    finally:
+        _ends.at = math.inf
+
+
+def _in_time(check: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(check)
+    def checked(*arguments: Any) -> Any:
+        if time.thread_time() > _ends.at:
+            raise _TakesTooLongError
+        return check(*arguments)
+
+    return checked
+
+
+_Validator = validators.extend(
+    Draft202012Validator,
+    {name: _in_time(check) for name, check in ({**Draft202012Validator.VALIDATORS, "pattern": _pattern}).items()},
+)
 
 
 def _depth(value: object) -> int:
