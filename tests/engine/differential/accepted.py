@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.engine.differential.cases import Case
 from tests.engine.differential.views import View
 
 BREAKS = "\r\n"
@@ -20,17 +21,13 @@ class Difference:
 
     name: str
     reason: str
-    explains: Callable[[str, View, View], bool]
-    """Whether it explains what differs in a field: the field, palaver's answer, vLLM's."""
+    explains: Callable[[Case, str, View, View], bool]
+    """Whether it explains what differs in a field: the request, the field, palaver's answer, vLLM's."""
     example: str
     """The name of a case that shows it."""
 
 
-def _text(view: View) -> list[str]:
-    return [choice.text for choice in view.choices]
-
-
-def _breaks(field: str, ours: View, theirs: View) -> bool:
+def _breaks(_case: Case, field: str, ours: View, theirs: View) -> bool:
     if field not in ("text", "reasoning"):
         return False
     pairs = zip(ours.choices, theirs.choices, strict=True)
@@ -51,24 +48,33 @@ def _marks(choice: Any) -> str:
     return whole.replace("\n", "")
 
 
-def _other_side(field: str, ours: View, theirs: View) -> bool:
+def _other_side(_case: Case, field: str, ours: View, theirs: View) -> bool:
     """The same words, on the other side of the line between thoughts and speech."""
     return field in ("text", "reasoning") and [_marks(one) for one in ours.choices] == [
         _marks(one) for one in theirs.choices
     ]
 
 
-def _unknown_tool(field: str, ours: View, theirs: View) -> bool:
+def _unknown_tool(_case: Case, field: str, ours: View, theirs: View) -> bool:
     return field in ("calls", "finish_reason", "text", "reasoning") and any(
         name == "teleport" for choice in ours.choices for name, _ in choice.calls
     )
 
 
-def _cut_call(field: str, ours: View, theirs: View) -> bool:
+def _cut_call(_case: Case, field: str, ours: View, theirs: View) -> bool:
     return field in ("calls", "finish_reason") and any(
         our.finish_reason == "length" and (our.calls or their.calls)
         for our, their in zip(ours.choices, theirs.choices, strict=True)
     )
+
+
+def _other_layout(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
+    return case.body.get("parallel_tool_calls") is False
+
+
+def _typed_switch(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
+    last = case.body["messages"][-1]["content"]
+    return "chat_template_kwargs" not in case.body and isinstance(last, str) and last.endswith("/nothink")
 
 
 DIFFERENCES = (
@@ -97,5 +103,19 @@ DIFFERENCES = (
         "thoughts whatever the marks say; its stream and its answer in one piece differ in it",
         _other_side,
         "answers without thinking although it may think",
+    ),
+    Difference(
+        "GLM-4.5 held to the layout of GLM-4.7",
+        "to keep a model to one call vLLM holds it to a layout in which GLM-4.5 closes a call before its arguments; "
+        "palaver holds it to its own",
+        _other_layout,
+        "two calls, one at a time",
+    ),
+    Difference(
+        "/nothink that the user typed",
+        "palaver takes GLM's own switch as what it is and puts empty thoughts into the prompt; vLLM leaves it to the "
+        "model's goodwill",
+        _typed_switch,
+        "typed /nothink",
     ),
 )

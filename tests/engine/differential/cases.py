@@ -155,6 +155,7 @@ def _details() -> Iterator[Case]:
     }
     for name, messages in talks.items():
         yield Case(name, {"messages": messages, **SHORT, **OFF})
+    yield Case("typed /nothink", ask("Hello/nothink", **SHORT))
     said = [user, {"role": "assistant", "content": "Hello! How"}]
     yield Case(
         "a continued answer",

@@ -146,7 +146,9 @@ async def compare(servers: Servers, cases: list[Case], capsys: Any) -> Counter[s
                 unexplained.append(f"{case.name}: {form} is not what palaver answers whole: {view}")
         for form, streamed in (("whole", "OpenAI, whole"), ("streamed", "OpenAI, streamed")):
             for field in _differing(ours[streamed], theirs[form]):
-                found = next((one for one in DIFFERENCES if one.explains(field, ours[streamed], theirs[form])), None)
+                found = next(
+                    (one for one in DIFFERENCES if one.explains(case, field, ours[streamed], theirs[form])), None
+                )
                 if found is None:
                     unexplained.append(
                         f"{case.name}, {form}, {field}:\n  palaver {_get(ours[streamed], field)!r}"
