@@ -27,6 +27,7 @@ hypothesis.settings.load_profile("palaver")
 
 # The port of metrics is a fixed one by default, and tests run many servers at once: those that want it say where.
 os.environ.setdefault("PALAVER_METRICS_LISTEN", "")
+os.environ.setdefault("PALAVER_CONTROL_SOCKET", "")
 
 
 class Announced:

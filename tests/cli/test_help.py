@@ -12,7 +12,10 @@ from palaver_server.cli import COMMANDS, main
 from palaver_server.settings import Settings
 
 SCREEN_LINES, SCREEN_COLUMNS = 40, 100
-OURS = ["up", "serve", "keys", "settings", "doctor", "tune", "chat", "count", "explain", "health", "top", "completion"]
+OURS = [
+    *("up", "serve", "keys", "settings", "doctor", "tune", "chat", "count", "explain", "health", "top", "log-level"),
+    "completion",
+]
 
 
 def help_of(*arguments: str) -> str:

@@ -32,7 +32,7 @@ def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer,
         announcer: is told how the start goes on.
         has_edge: run the Envoy sidecar as well.
     """
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, repeat_limit=settings.log_repeat_limit)
     try:
         refuse_careless_listening(settings)
         settings, vllm_arguments = with_start_profile(settings, vllm_arguments)

@@ -17,6 +17,7 @@ import structlog
 
 from palaver_server.app import supervisor
 from palaver_server.app.access import Access
+from palaver_server.app.control import Control
 from palaver_server.app.edge import Edge
 from palaver_server.app.telemetry import Telemetry
 from palaver_server.app.wiring import load_reports, server_limits, tls_files
@@ -76,6 +77,7 @@ class App:
         self._telemetry = Telemetry(settings)
         self._telemetry.watch(self._admission, self._readiness, self._loading, engine)
         self._access = Access(settings, server_limits(settings), self._chat.end_calls_of, self._telemetry.decisions)
+        self._control = Control(settings, server_limits(settings))
         self._server = RpcServer(
             self._chat,
             self._readiness,
@@ -162,6 +164,8 @@ class App:
             await self._telemetry.start()
             await self._access.start()
             undo.push_async_callback(self._access.stop)
+            await self._control.start()
+            undo.push_async_callback(self._control.stop)
             address = await self._server.start(
                 self._settings.listen, self._settings.edge_socket, self._access.unix_access
             )
@@ -224,6 +228,7 @@ class App:
         if self._edge is not None:
             await self._edge.stop()
         await self._access.stop()
+        await self._control.stop()
         # 5. The engine ends, with every process of it.
         await self._engine.shutdown()
         # 6. Until here the figures were to be had.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,6 +21,7 @@ from palaver_server.settings import DEFAULT_METRICS_LISTEN, Settings, SettingsEr
 from palaver_server.telemetry.access_log import AccessLog
 from palaver_server.telemetry.audit.log import AuditLog
 from palaver_server.telemetry.call_record import CallObserver
+from palaver_server.telemetry.content_log import ContentLog
 from palaver_server.telemetry.metrics.calls import CallMetrics
 from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 from palaver_server.telemetry.metrics.port import MetricsPort
@@ -76,11 +78,15 @@ class Telemetry:
             self._tracer = CallTracer(settings.otlp_endpoint, settings.trace_sample_ratio, __version__)
             self.observers.insert(0, self._tracer)  # first: it gives the others the trace's id
         self.observers.append(AccessLog(has_user_ids=settings.log_user_ids))
+        self._content: ContentLog | None = None
+        if settings.log_content:
+            self._content = _content_log(settings.log_content_region)
+            self.observers.append(self._content)
 
     @property
     def keeps_answers(self) -> bool:
         """Whether answers are looked at when they are whole."""
-        return self._audit is not None
+        return self._audit is not None or self._content is not None
 
     def watch(self, admission: Admission, readiness: Readiness, loading: Loading, engine: Engine) -> None:
         """Tell the state of these whenever Prometheus asks."""
@@ -138,3 +144,15 @@ class Telemetry:
         if self._audit is not None:
             await asyncio.to_thread(self._audit.close)
             self._audit = None
+        if self._content is not None:
+            await asyncio.to_thread(self._content.close)
+            self._content = None
+
+
+def _content_log(region: str | None) -> ContentLog:
+    # The numbering plans of all countries: a few megabytes that only this pays for.
+    from palaver_server.telemetry.redaction import is_region, redacted  # noqa: PLC0415
+
+    if region is not None and not is_region(region):
+        raise SettingsError(f"log_content_region: {region!r} is no country's code, such as US or DE.")
+    return ContentLog(partial(redacted, region=region))

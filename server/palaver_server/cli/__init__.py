@@ -17,6 +17,7 @@ SECTIONS = {
         "keys": "Make, list, revoke and rotate API keys.",
         "models": "List, fetch, verify and describe models.",
         "audit": "Verify the audit log, or look something up in it.",
+        "log-level": "Look at the log level of a running server, or change it.",
         "settings": "Show every setting, its value and where that comes from.",
         "doctor": "Look at this machine and say what would go wrong.",
         "tune": "Try settings on this machine, and write those that answer fastest.",
@@ -50,7 +51,8 @@ class LazyGroup(click.Group):
         """The command itself, from the module of its name."""
         if name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"palaver_server.cli.{name}"), name)
+        attribute = name.replace("-", "_")
+        command = getattr(importlib.import_module(f"palaver_server.cli.{attribute}"), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{name} is no command")
         return command

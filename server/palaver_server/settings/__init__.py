@@ -7,6 +7,7 @@ file's table ``[vllm]``. Each group has a module; `server/SETTINGS.md` lists all
 """
 
 from palaver_server.settings.identity import DEFAULT_TIER, Tier
+from palaver_server.settings.log import LOG_LEVELS
 from palaver_server.settings.resolution import CLIENT_VARIABLES, SettingsError, load_settings, settings_origins
 from palaver_server.settings.telemetry import DEFAULT_METRICS_LISTEN
 from palaver_server.settings.tree import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, GROUPS, Settings, config_file
@@ -19,6 +20,7 @@ __all__ = [
     "DEFAULT_TIER",
     "ENVIRONMENT_PREFIX",
     "GROUPS",
+    "LOG_LEVELS",
     "Rate",
     "Settings",
     "SettingsError",

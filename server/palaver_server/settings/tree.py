@@ -68,6 +68,13 @@ class Settings(
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file())
 
     @property
+    def control_path(self) -> Path | None:
+        """The control socket, whether it exists or not; None where there shall be none."""
+        if self.control_socket is None:
+            return self.state_dir.expanduser().absolute() / "run" / "control.sock"
+        return Path(self.control_socket).absolute() if self.control_socket else None
+
+    @property
     def keys_path(self) -> Path:
         """The key file, whether it exists or not."""
         return self.keys_file or self.state_dir.expanduser() / "keys.json"

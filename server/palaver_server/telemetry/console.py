@@ -47,12 +47,14 @@ def console_renderers(*, is_coloured: bool) -> list[Processor]:
 
 def _in_words(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Leave out what only programs read, and say an access line as a person would."""
+    if (count := event.pop("repeated", None)) is not None:
+        event["repeated"] = f"{count:,} times within {event.pop('within_seconds'):g} s"
     if event.pop("logger", None) != ACCESS_LOGGER or "method" not in event:
         return event
     head = {"time": event.pop("time"), "level": event.pop("level")}
     head["event"] = f"{str(event.pop('method')).rpartition('/')[2]} {event.pop('code')}"
     del event["event"]
-    words = [f"{event.pop('duration_ms'):.1f} ms"]
+    words = [f"{event.pop('duration_ms'):.1f} ms"] if "duration_ms" in event else []
     if (first := event.pop("first_delta_ms", None)) is not None:
         words[0] += f" (first {first:.1f})"
     if "prompt_tokens" in event:

@@ -5,6 +5,7 @@ Everything goes to standard error: standard output belongs to what a command pri
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 from typing import Literal
@@ -13,16 +14,21 @@ import structlog
 from structlog.types import Processor
 
 from palaver_server.telemetry.console import StandardError, console_renderers
+from palaver_server.telemetry.repetition import Repetition
 
 LogFormat = Literal["auto", "json", "console"]
+LEVELS = ("debug", "info", "warning", "error")
+CHATTY = ("asyncio", "grpc", "httpx", "urllib3", "filelock", "vllm", "transformers")
+"""Libraries that speak up only for what an operator can act on; at debug they may say more."""
 
 
-def configure_logging(level: str, log_format: LogFormat) -> None:
+def configure_logging(level: str, log_format: LogFormat, *, repeat_limit: int = 0) -> None:
     """Set up logging for this process.
 
     Args:
         level: the least level that is written: debug, info, warning or error.
         log_format: json, console, or auto (console where standard error is a terminal).
+        repeat_limit: lines alike that are written in a minute; 0 for all.
     """
     wants_console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
@@ -36,7 +42,8 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # First what is not written at all: an access line of a probe costs a microsecond so.
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
@@ -53,9 +60,33 @@ def configure_logging(level: str, log_format: LogFormat) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    # Libraries speak up only for what an operator can act on.
-    for chatty in ("asyncio", "grpc", "httpx", "urllib3", "filelock", "vllm", "transformers"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    if repeat_limit:
+        repetition = Repetition(repeat_limit, handler.emit)
+        handler.addFilter(repetition)
+        atexit.register(repetition.tell_all)
+    logging.getLogger().handlers[:] = [handler]
+    set_level(level)
+
+
+def level() -> str:
+    """The least level that is written."""
+    return logging.getLevelName(logging.getLogger().level).lower()
+
+
+def set_level(name: str) -> str:
+    """Change the least level that is written, for this process and what its engine's processes send; return it.
+
+    Args:
+        name: one of ``LEVELS``; empty changes nothing.
+
+    Raises:
+        ValueError: there is no such level.
+    """
+    if name and name not in LEVELS:
+        raise ValueError(f"{name!r} is no level: there are {', '.join(LEVELS)}.")
+    if name:
+        root = logging.getLogger()
+        root.setLevel(name.upper())
+        for chatty in CHATTY:
+            logging.getLogger(chatty).setLevel(logging.INFO if name == "debug" else max(logging.WARNING, root.level))
+    return level()

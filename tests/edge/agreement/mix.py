@@ -23,6 +23,7 @@ LONG = "word " * (2 * FAIL_AFTER)
 DEADLINE_SECONDS = 1.0
 FLAGS = (
     *("--max-concurrent-requests", str(ROOM), "--max-queued-requests", "0", "--metrics-listen", "127.0.0.1:0"),
+    *("--log-repeat-limit", "0"),  # else many failures alike are one line
     *("--scripted-interval", str(INTERVAL), "--scripted-fail-after", str(FAIL_AFTER)),
 )
 
