@@ -24,6 +24,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Compl
     return run_bench("--quick", "--engine", "scripted", "--out", str(out)), out
 
 
+@pytest.mark.thorough
+def test_peers_that_are_watched_and_not_can_be_compared(tmp_path: Path) -> None:
+    run = run_bench("--quick", "--engine", "scripted", "--peers", "watched,unwatched", "--out", str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    visits = json.loads((tmp_path / "results.json").read_text())["visits"]
+    assert [visit["peer"] for visit in visits] == ["watched", "unwatched"]
+    watched, unwatched = sorted(tmp_path.rglob("palaver.log"), key=lambda log: -log.stat().st_size)
+    assert watched.read_text().count('"event": "call"') >= visits[0]["cells"][0]["answers"]
+    assert '"event": "call"' not in unwatched.read_text()
+
+
 @pytest.fixture
 def results(finished: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str, Any]:
     run, out = finished

@@ -136,3 +136,43 @@ async def test_a_taken_port_is_named_with_what_to_do(serving, serve):
 
     with pytest.raises(ListenError, match="--metrics-listen"):
         await serve(metrics_listen=serving.app.metrics_address)
+
+
+WANTED = {
+    "calls by service, method, code and tier": ("palaver_calls_total", {"service", "method", "code", "tier"}),
+    "failures by reason": ("palaver_call_errors_total", {"method", "reason"}),
+    "the time to a first token": ("palaver_time_to_first_token_seconds_bucket", {"le"}),
+    "the time between tokens": ("palaver_time_per_output_token_seconds_bucket", {"le"}),
+    "the whole time": ("palaver_call_duration_seconds_bucket", {"service", "method", "le"}),
+    "the wait for a permit": ("palaver_admission_wait_seconds_bucket", {"le"}),
+    "the wait in the engine": ("palaver_engine_queue_seconds_bucket", {"le"}),
+    "tokens by kind": ("palaver_tokens_total", {"type"}),
+    "tokens by client": ("palaver_client_tokens_total", {"client", "type"}),
+    "calls by client": ("palaver_client_calls_total", {"client", "code"}),
+    "who is answered": ("palaver_running_calls", set()),
+    "who waits": ("palaver_waiting_calls", set()),
+    "pieces of streams": ("palaver_stream_deltas_total", set()),
+    "tokens in them: how many go into one": ("palaver_streamed_tokens_total", set()),
+    "slow readers": ("palaver_slow_readers_total", set()),
+    "the phase of the load": ("palaver_load_phase", {"phase"}),
+    "ends of the engine": ("palaver_engine_failures_total", set()),
+    "its standing still": ("palaver_engine_silent_seconds", set()),
+    "decisions about keys": ("palaver_key_decisions_total", {"outcome"}),
+    "version and model": ("palaver_build_info", {"version", "model"}),
+    "memory of all processes": ("palaver_resident_memory_bytes", {"process"}),
+    "the process's own figures": ("process_cpu_seconds_total", set()),
+    "its files": ("process_open_fds", set()),
+}
+
+
+async def test_every_figure_that_operators_are_promised_is_there_with_its_labels(serving):
+    async for _ in serving.chat.StreamChat(chat_service_pb2.StreamChatRequest(chat=chat_request("one two three"))):
+        pass
+    with pytest.raises(grpc.aio.AioRpcError):
+        await serving.chat.Chat(chat_request("six", model="another"))
+    labels = {name: {label for label, _ in found} for name, found in await figures(serving)}
+    assert {name: labels.get(name) for name, _ in WANTED.values()} == dict(WANTED.values())
+    seen = await figures(serving)
+    assert {dict(found)["type"] for name, found in seen if name == "palaver_tokens_total"} == {
+        *("prompt", "cached_prompt", "output", "reasoning")
+    }

@@ -16,6 +16,8 @@ MODULES = {
     "raw": "raw",
     "scripted": "scripted",
     "vllm-openai": "vllm_openai",
+    "unwatched": "unwatched",
+    "watched": "watched",
 }
 """By name: the module, whose ``PEER`` is the competitor. Imported when asked for, as some take seconds."""
 

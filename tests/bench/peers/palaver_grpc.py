@@ -69,11 +69,15 @@ class PalaverGrpc:
 
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start the server."""
-        command = [*server_command(plan, "serve"), "--listen", "127.0.0.1:0"]
+        return await self.start_with(plan, launcher)
+
+    async def start_with(self, plan: Plan, launcher: Launcher, *flags: str) -> str:
+        """Start the server with more flags."""
+        command = [*server_command(plan, "serve"), "--listen", "127.0.0.1:0", *flags]
         server = await launcher.start("palaver", command)
-        listening = json.loads(await server.line_with('"event": "listening"'))
-        await server.line_with('"event": "ready"')
-        return json.dumps({"address": listening["address"], "pid": server.pid})
+        listening = await server.line_with("Listening on ")
+        await server.line_with("Ready after ")
+        return json.dumps({"address": listening.split()[2].rstrip(";"), "pid": server.pid})
 
     async def connect(self, plan: Plan, found: str) -> PalaverClient:
         """Open the connections."""

@@ -1,0 +1,49 @@
+"""vLLM's own figures, beside palaver's, in one scrape."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import urllib.request
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from palaver_server.telemetry.metrics.calls import CallMetrics
+from palaver_server.telemetry.metrics.port import MetricsPort
+from tests.engine.conftest import answer, say
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+USUAL = {
+    *("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"),
+    *("vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total", "vllm:num_preemptions_total"),
+    *("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:request_success_total"),
+    *("vllm:time_to_first_token_seconds_bucket", "vllm:inter_token_latency_seconds_bucket"),
+    *("vllm:e2e_request_latency_seconds_bucket", "vllm:request_queue_time_seconds_bucket"),
+}
+"""What dashboards for vLLM ask for, and `palaver top`."""
+
+
+async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -> None:
+    registry = CollectorRegistry()
+    CallMetrics(registry)
+    port = MetricsPort(registry)
+    address = port.start("127.0.0.1:0")
+    try:
+        told = await answer(engine, say("What is the capital of France?", temperature=0, max_output_tokens=8))
+        url = f"http://{address}/metrics"
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=30).read().decode())
+    finally:
+        port.stop()
+    samples = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert samples.keys() >= USUAL
+    assert samples["vllm:generation_tokens_total"].value >= told.usage.output_token_count > 0
+    assert {"palaver_tokens_total", "process_resident_memory_bytes", "python_info"} <= samples.keys()
+    # promtool dislikes names of vLLM (colons, for one), and has nothing to say about any other.
+    check = await asyncio.create_subprocess_exec(
+        *("promtool", "check", "metrics"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said, _ = await check.communicate(text.encode())
+    lines = said.decode().splitlines()
+    assert not [line for line in lines if not line.startswith("vllm:")]
