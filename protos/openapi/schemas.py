@@ -30,10 +30,10 @@ _SCALARS: dict[int, Schema] = {
 }
 _WELL_KNOWN: dict[str, Schema] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
-    # Seconds with the letter s.
-    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,9})?s$"},
+    # Seconds with the letter s. A Duration ends amid the numbers of twelve digits.
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]{1,11}(\.[0-9]{1,9})?s$"},
 }
-_DURATION_NOT_NEGATIVE: Schema = {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?s$"}
+_DURATION_NOT_NEGATIVE: Schema = {"type": "string", "pattern": r"^[0-9]{1,11}(\.[0-9]{1,9})?s$"}
 # An Any in JSON: the fields of the message that it holds, and its type.
 _ANY: Schema = {
     "type": "object",

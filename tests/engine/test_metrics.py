@@ -10,6 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from palaver_server.cli.top.figures import figures_of
+from palaver_server.cli.top.scrape import Interval, scrape
 from palaver_server.telemetry.metrics.calls import CallMetrics
 from palaver_server.telemetry.metrics.port import MetricsPort
 from tests.engine.conftest import answer, say
@@ -31,14 +33,24 @@ async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -
     port = MetricsPort(registry)
     address = port.start("127.0.0.1:0")
     try:
-        told = await answer(engine, say("What is the capital of France?", temperature=0, max_output_tokens=8))
         url = f"http://{address}/metrics"
+        before = await asyncio.to_thread(scrape, url)
+        told = await answer(engine, say("What is the capital of France?", temperature=0, max_output_tokens=8))
+        shown = None
+        async with asyncio.timeout(60):  # vLLM counts a step a moment after it has told of it
+            while shown is None or shown.engine_running or shown.between_tokens.count == 0:
+                after = await asyncio.to_thread(scrape, url)
+                shown = figures_of(Interval(before, after))
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=30).read().decode())
     finally:
         port.stop()
     samples = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
     assert samples.keys() >= USUAL
     assert samples["vllm:generation_tokens_total"].value >= told.usage.output_token_count > 0
+    assert shown.output_tokens * (after.at - before.at) == pytest.approx(told.usage.output_token_count)
+    assert (shown.engine_running, shown.engine_waiting) == (0, 0)
+    assert shown.between_tokens.p50 is not None
+    assert shown.kv_cache is not None
     assert {"palaver_tokens_total", "process_resident_memory_bytes", "python_info"} <= samples.keys()
     # promtool dislikes names of vLLM (colons, for one), and has nothing to say about any other.
     check = await asyncio.create_subprocess_exec(
