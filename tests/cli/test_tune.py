@@ -55,6 +55,13 @@ def test_a_server_that_does_not_start_is_told_with_its_cause(palaver, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_budget_that_one_trial_uses_up_is_told(palaver, tmp_path: Path) -> None:
+    done = palaver("tune", *CROWD, "--budget", "1s", "--output", str(tmp_path / "t"))
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
+    assert "give a longer --budget" in done.stdout
+    assert "the defaults: " in done.stderr
+
+
 def test_a_file_that_is_there_is_not_written_over(invoke, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("mine")
     done = invoke("tune", *CROWD, "--output", str(tmp_path / "t"))

@@ -125,7 +125,10 @@ def _conclude(trials: Trials, outcome: Outcome, output: Path, serve_command: str
     """Tell what was gained, and write it where it was."""
     gain = outcome.gain
     if not outcome.best:
-        click.echo(f"Nothing that was tried beats the defaults by more than 2 % ({outcome.trials} trials).")
+        if outcome.trials < 2 and not outcome.is_interrupted:  # noqa: PLR2004  # the defaults and something else
+            click.echo("Starting and measuring took all the time that a search has: give a longer --budget.")
+        else:
+            click.echo(f"Nothing that was tried beats the defaults by more than 2 % ({outcome.trials} trials).")
         return
     found = _values(outcome.best)
     if gain is None:
@@ -168,7 +171,7 @@ def _tell_step(step: Step) -> None:
         click.echo(f"{clock:>7} {_values(step.candidate)}: {step.result}", err=True)
         return
     measured, ttft = step.result, step.result.ttft_p95
-    first = "no answer began" if ttft is None else f"first token within {ttft:.2f} s (p95)"
+    first = "no first token meanwhile" if ttft is None else f"first token within {ttft:.2f} s (p95)"
     failed = f", {measured.failures} calls failed ({measured.failure})" if measured.failures else ""
     told = f"{measured.tokens_per_second:,.0f} tokens/s, {first}{failed}{' (comparison)' if step.is_comparison else ''}"
     click.echo(f"{clock:>7} {_values(step.candidate)}: {told}", err=True)
