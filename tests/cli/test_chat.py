@@ -94,7 +94,7 @@ def test_stats_go_to_standard_error(invoke, slow_server) -> None:
     )
     first, rate, total = map(float, found.groups())
     assert 0.2 <= first < total
-    assert 1 < rate < 21
+    assert 1 < rate < 100  # a busy machine joins words
     assert total >= 0.35
 
 
@@ -126,7 +126,7 @@ def test_a_failure_in_the_middle_is_told_after_what_has_come(invoke, failing_ser
 
 
 def test_a_loading_model_is_waited_for(palaver, start, serve) -> None:
-    loading = serve("--scripted-load", "2", wait_for='"event": "listening"')
+    loading = serve("--scripted-load", "6", wait_for='"event": "listening"')
     refused = palaver("chat", "--no-wait", "hi", PALAVER_ADDRESS=loading.address)
     assert refused.returncode == 1
     assert "Leave out --no-wait" in refused.stderr

@@ -24,7 +24,7 @@ def details_of(error: grpc.aio.AioRpcError) -> tuple[error_details_pb2.ErrorInfo
 
 
 async def test_exactly_room_and_queue_are_served_and_the_rest_is_refused_before_any_ends(serve):
-    server = await serve(max_concurrent_requests=4, max_queued_requests=4, scripted_tokens=3, scripted_first=1.0)
+    server = await serve(max_concurrent_requests=4, max_queued_requests=4, scripted_tokens=3, scripted_first=3.0)
     ended_at: list[float] = []
     refused: list[tuple[float, grpc.aio.AioRpcError]] = []
 
