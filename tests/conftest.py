@@ -33,7 +33,7 @@ FOLDERS_THAT_TAKE_LONG = ("engine", "edge", "lifecycle")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a folder's tests in one process, for what they share is costly, and begin with the folders that take long."""
+    """Keep a folder's tests in one process, for what they share is costly, and begin with those that take long."""
     root = Path(__file__).parent
 
     def folder(item: pytest.Item) -> str:
