@@ -158,6 +158,7 @@ TABLE = [
     Bad("a tool's name of 129", chat(tools=[{"name": "a" * 129}]), "tools[0].name"),
     Bad("two tools of one name", chat(tools=[{"name": "a"}, {"name": "a"}]), "tools"),
     Bad("129 tools", chat(tools=[{"name": f"f{n}"} for n in range(129)]), "tools"),
+    Bad("10,000 tools", {"chat": chat(tools=[{"name": f"f{n}"} for n in range(10_000)])}, "chat.tools", method=STREAM),
     Bad("a tool's long words", chat(tools=[{"name": "f", "description": "x" * 16385}]), "tools[0].description"),
     Bad("a choice of no tool", chat(tool_choice={"tool_name": "f"}), "tool_choice"),
     Bad("a demand without tools", chat(tool_choice={"mode": 3}), "tool_choice"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from buf.validate import validate_pb2
 from google.protobuf.message import Message
 from protovalidate import Validator, Violation
 
 from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
-from palaver_server.core.errors import FieldViolation, PalaverError, Reason
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
 from palaver_server.rpc.support import refuse_unsupported
 
 MAX_REPORTED = 16
@@ -22,10 +23,28 @@ def check(request: Message) -> None:
         PalaverError: ``FIELD_NOT_SUPPORTED`` or ``INVALID_FIELD``, with the path of each field.
     """
     refuse_unsupported(request)
+    _refuse_long_lists(request)
     violations = [_translated(violation) for violation in _validator.collect_violations(request)[:MAX_REPORTED]]
     if violations:
         first = violations[0]
         raise PalaverError(Reason.INVALID_FIELD, f"{first.field}: {first.description}", violations=violations)
+
+
+def _refuse_long_lists(request: Message, prefix: str = "") -> None:
+    """See that lists are no longer than the contract has them, before its other rules go through them.
+
+    A rule that compares every item with every other gives up at some thousands, with an error that names no field.
+
+    Raises:
+        PalaverError: ``INVALID_FIELD``.
+    """
+    for field, value in request.ListFields():
+        if field.is_repeated:
+            most = field.GetOptions().Extensions[validate_pb2.field].repeated.max_items
+            if most and len(value) > most:
+                raise invalid_field(f"{prefix}{field.name}", f"must contain no more than {most} item(s)")
+        elif field.name == "chat":
+            _refuse_long_lists(value, f"{prefix}{field.name}.")
 
 
 def _translated(violation: Violation) -> FieldViolation:
