@@ -96,7 +96,7 @@ def draw(prometheus: str, folder: Path, *, since: float, scrape_seconds: float) 
                 axis.plot(line.times, line.values, label=line.legend)
             axis.set_title(f"{panel.title} [{panel.unit}]", fontsize=10)
             axis.set_xlim(-since, 0)
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 1.1 * max((value for line in lines for value in line.values), default=0) or 1)
             axis.grid(alpha=0.3)
             if lines:
                 axis.legend(fontsize=7, loc="upper left")
