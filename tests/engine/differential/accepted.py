@@ -24,7 +24,7 @@ class Difference:
     explains: Callable[[Case, str, View, View], bool]
     """Whether it explains what differs in a field: the request, the field, palaver's answer, vLLM's."""
     example: str
-    """The name of a case that shows it."""
+    """How the names of cases begin of which one at least shows it."""
 
 
 def _breaks(_case: Case, field: str, ours: View, theirs: View) -> bool:
@@ -95,7 +95,7 @@ DIFFERENCES = (
         "a call that was cut off",
         "vLLM tells {} in one piece and broken JSON in a stream; palaver what was written, with the state cut_off",
         _cut_call,
-        "a call cut after 20",
+        "a call cut after",
     ),
     Difference(
         "thoughts and speech told apart by the model's own marks",

@@ -113,9 +113,9 @@ async def _palaver(engine: VllmEngine) -> AsyncIterator[grpc.aio.Channel]:
 
 
 async def test_every_accepted_difference_is_still_there(servers, capsys):
-    by_name = {case.name: case for case in all_cases()}
     for difference in DIFFERENCES:
-        assert difference.name in await compare(servers, [by_name[difference.example]], capsys), difference.name
+        examples = [case for case in all_cases() if case.name.startswith(difference.example)]
+        assert difference.name in await compare(servers, examples, capsys), difference.name
 
 
 async def test_some_requests_are_answered_as_by_vllm(servers, capsys):
