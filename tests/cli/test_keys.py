@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,57 @@ def test_revoke_and_rotate_by_id(keys):
     assert "revoked; make a new one" in refused.stderr
 
 
+def test_prune_forgets_what_ended_longer_ago_and_nothing_else(keys, tmp_path):
+    for client in (
+        "revoked-long-ago",
+        "revoked-lately",
+        "expired-long-ago",
+        "expired-lately",
+        "expires-later",
+        "active",
+    ):
+        keys("create", "--client", client)
+    path = tmp_path / "s" / "keys.json"
+    document = json.loads(path.read_text())
+    now = datetime.now(UTC)
+    ends = {
+        "revoked-long-ago": {"revoked_at": now - timedelta(days=31)},
+        "revoked-lately": {"revoked_at": now - timedelta(days=29)},
+        "expired-long-ago": {"expires_at": now - timedelta(days=31), "revoked_at": now - timedelta(days=1)},
+        "expired-lately": {"expires_at": now - timedelta(days=29)},
+        "expires-later": {"expires_at": now + timedelta(days=1)},
+    }
+    for key in document["keys"]:
+        key |= {name: moment.isoformat() for name, moment in ends.get(key["client"], {}).items()}
+    path.write_text(json.dumps(document))
+    ids = {row["client"]: row["id"] for row in rows(keys)}
+
+    done = keys("prune", "--older-than", "30d")
+    assert done.stdout.split() == [ids["revoked-long-ago"], ids["expired-long-ago"]]
+    assert "2 keys were removed" in done.stderr
+    left = ["revoked-lately", "expired-lately", "expires-later", "active"]
+    assert [row["client"] for row in rows(keys)] == left
+    assert path.stat().st_mode & 0o777 == 0o600
+
+    again = keys("prune")  # 30 days by default
+    assert (again.exit_code, again.stdout, again.stderr) == (0, "", "No keys were removed.\n")
+    assert keys("prune", "--older-than", "0s").stdout.split() == [ids[name] for name in left[:2]]
+    assert [row["client"] for row in rows(keys)] == left[2:]
+
+
+def test_prune_asks_nobody_for_a_key_who_needed_none(keys, tmp_path):
+    assert keys("prune").exit_code == 0
+    assert not (tmp_path / "s" / "keys.json").exists()
+
+
+def test_callers_need_a_key_after_the_last_one_was_pruned(keys, tmp_path):
+    keys("create", "--client", "a")
+    keys("revoke", rows(keys)[0]["id"])
+    assert "1 key was removed" in keys("prune", "--older-than", "0s").stderr
+    assert json.loads((tmp_path / "s" / "keys.json").read_text())["version"] == 1
+    assert rows(keys) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -87,6 +139,7 @@ def test_revoke_and_rotate_by_id(keys):
         (("create", "--client", "a", "--methods", "Chatt"), "ChatService/StreamChat"),
         (("revoke", "key-0"), "palaver keys list"),
         (("rotate", "key-0"), "palaver keys list"),
+        (("prune", "--older-than", "long"), "30d"),
     ],
 )
 def test_wrong_use_ends_with_two_and_says_what_is_right(keys, arguments, told):

@@ -25,7 +25,7 @@ from palaver_server.settings import DEFAULT_TIER, Rate, Settings, SettingsError,
     epilog="\b\nExample:\n  palaver keys create --client acme --expires-in 30d > acme.key\n  palaver keys list"
 )
 def keys() -> None:
-    """Make, list, revoke and rotate API keys.
+    """Make, list, revoke, rotate and prune API keys.
 
     From the first key on, every caller must show one: as the header x-api-key, or as authorization: Bearer. A running
     server sees each change within a second.
@@ -183,6 +183,27 @@ def revoke(store: Store, /, *, key_id: str) -> None:
 def rotate(store: Store, /, *, key_id: str, overlap: timedelta) -> None:
     """Give a key a new text and print it, once. Id, client, rights, limit and running answers stay as they are."""
     _show(issuing.rotate_key(store.file, key_id, overlap))
+
+
+@keys.command(epilog="\b\nExample:\n  palaver keys prune --older-than 90d")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    metavar="30d",
+    default="30d",
+    show_default=True,
+    help="How long ago a key must have been revoked or expired; 0s for every such key.",
+)
+@_with_store
+def prune(store: Store, /, *, older_than: timedelta) -> None:
+    """Forget keys that were revoked or expired long ago, and print their ids.
+
+    Their holders are refused as before, but no longer told why: the server does not know such a key any more.
+    """
+    pruned = issuing.prune_keys(store.file, older_than)
+    for key in pruned:
+        click.echo(key.id)
+    click.echo(f"{len(pruned) or 'No'} {'key was' if len(pruned) == 1 else 'keys were'} removed.", err=True)
 
 
 def _show(issued: issuing.Issued) -> None:

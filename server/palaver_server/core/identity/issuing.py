@@ -1,4 +1,4 @@
-"""Making, ending and renewing keys: what `palaver keys` does to the key file."""
+"""Making, ending, renewing and forgetting keys: what `palaver keys` does to the key file."""
 
 from __future__ import annotations
 
@@ -77,6 +77,33 @@ def rotate_key(file: KeyFile, key_id: str, overlap: timedelta) -> Issued:
         return key.model_copy(update={"secrets": (*old, new)[-MAX_SECRETS:]})
 
     return Issued(_change_key(file, key_id, renew), text)
+
+
+def prune_keys(file: KeyFile, older_than: timedelta) -> tuple[Key, ...]:
+    """Forget the keys that were revoked or expired at least so long ago; their holders hear "unknown" from now on.
+
+    The file stays when no key is left in it: callers must show a key as before.
+
+    Returns:
+        The keys that were forgotten.
+
+    Raises:
+        KeyFileError: the file cannot be changed.
+    """
+    if not file.exists():
+        return ()  # a file without keys would ask all callers for one
+    latest = (now := _now()) - older_than
+    pruned: list[Key] = []
+
+    def prune(keys: Keys) -> Keys:
+        kept: list[Key] = []
+        for key in keys.keys:
+            ended = key.ended_at(now)
+            (pruned if ended is not None and ended <= latest else kept).append(key)
+        return keys.model_copy(update={"keys": tuple(kept)})
+
+    file.change(prune)
+    return tuple(pruned)
 
 
 def _change_key(file: KeyFile, key_id: str, change: Callable[[Key], Key]) -> Key:

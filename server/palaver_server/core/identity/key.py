@@ -49,6 +49,11 @@ class Key(BaseModel):
             return "revoked"
         return "expired" if has_passed(self.expires_at, now) else "active"
 
+    def ended_at(self, now: datetime) -> datetime | None:
+        """When the key was revoked or expired, whichever came first; None while it opens something."""
+        ends = (self.revoked_at, self.expires_at)
+        return min((end for end in ends if end is not None and end <= now), default=None)
+
 
 class Keys(BaseModel):
     """All keys: the content of the key file."""
