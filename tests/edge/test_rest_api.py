@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edge.conftest import ENDLESS, FAILING, LOADING
+from tests.edge.conftest import ENDLESS, FAILING, LOADING, SILENT
 
 MESSAGES = {"messages": [{"role": "ROLE_USER", "content": [{"text": "one two three"}]}]}
 CHAT, STREAM, COUNT = "/palaver/v1/chat", "/palaver/v1/chat:stream", "/palaver/v1/chat:countTokens"
@@ -79,6 +79,20 @@ async def test_a_deadline_that_passes_is_told_in_the_stream_and_as_504(shared_pa
     assert detail(events[-1]["error"], "ErrorInfo")["reason"] == "DEADLINE_EXCEEDED"
     assert answer.status_code == 504
     assert detail(answer.json(), "ErrorInfo")["reason"] == "DEADLINE_EXCEEDED"
+
+
+async def test_empty_events_keep_a_slow_first_token_alive(shared_pair):
+    pair = shared_pair(*SILENT)
+    async with pair.client(timeout=httpx.Timeout(30, read=0.8)) as client:
+        async with client.stream("POST", STREAM, json=MESSAGES) as response:
+            assert response.status_code == 200
+            events = await events_of(response)
+        with pytest.raises(httpx.ReadTimeout):  # without them that is what happens
+            await client.post(CHAT, json=MESSAGES)
+    assert {} in events
+    assert [next(iter(event)) for event in events if event] == ["started", "delta", "delta", "delta", "finished"]
+    said = "".join(event["delta"]["text"] for event in events if "delta" in event)
+    assert said == "one two three"
 
 
 async def test_health_is_200_while_chats_are_answered(pair):

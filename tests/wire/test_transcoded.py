@@ -54,6 +54,30 @@ async def test_a_caller_over_grpc_gets_the_status_alone(serve):
     assert code is grpc.StatusCode.INTERNAL
 
 
+async def test_empty_events_fill_a_silence_for_callers_over_http_alone(serve):
+    serving = await serve(scripted_first=1.0, event_stream_keepalive=0.1)
+    events, code = await read(serving.chat.StreamChat(asking(), metadata=TRANSCODED))
+    kinds = [event.WhichOneof("event") for event in events]
+    assert code is grpc.StatusCode.OK
+    assert kinds.count(None) >= 3
+    assert [kind for kind in kinds if kind] == ["started", *["delta"] * 5, "finished"]
+    events, _ = await read(serving.chat.StreamChat(asking()))
+    assert None not in [event.WhichOneof("event") for event in events]
+
+
+async def test_a_refusal_after_a_wait_in_the_queue_is_an_event(serve):
+    server = await serve(max_concurrent_requests=1, scripted_interval=3600, event_stream_keepalive=0.1, grace=0.0)
+    holding = server.chat.StreamChat(asking())
+    await holding.read()
+    waiting = aiter(server.chat.StreamChat(asking("too long " * 9000), metadata=TRANSCODED))
+    assert await anext(waiting) == chat_service_pb2.StreamChatResponse()
+    holding.cancel()
+    events, code = await read(waiting)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert [event.WhichOneof("event") for event in events if event.ByteSize()] == ["error"]
+    assert info_of(events[-1].error).reason == "PROMPT_TOO_LONG"
+
+
 async def test_a_failure_before_the_first_event_is_a_status_alone(serve):
     serving = await serve()
     request = asking()

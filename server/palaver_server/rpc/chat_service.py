@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -25,17 +25,25 @@ from palaver_server.rpc.call import (
 )
 from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import internal_error, status_from_error
+from palaver_server.rpc.kept_alive import KeptAlive
 from palaver_server.rpc.validation import check
 from palaver_server.rpc.whole_answer import read_whole
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Write = Callable[[chat_service_pb2.StreamChatResponse], Awaitable[None]]
 
 
 class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
-    """Answers conversations through ``core.chat``."""
+    """Answers conversations through ``core.chat``.
 
-    def __init__(self, chat: Chat) -> None:
+    Args:
+        chat: answers.
+        keepalive_seconds: after so much silence a stream to a caller over REST gets an empty event.
+    """
+
+    def __init__(self, chat: Chat, *, keepalive_seconds: float) -> None:
         self._chat = chat
+        self._keepalive_seconds = keepalive_seconds
 
     async def Chat(  # noqa: N802  # the contract's name
         self, request: chat_service_pb2.ChatRequest, context: Context
@@ -71,17 +79,22 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
     ) -> None:
         """Answer piece by piece. Writes to the context: that waits while the reader is slow, and costs the least."""
         call = current_call.get()
+        if not call.is_transcoded:  # over gRPC pings keep a call alive, and its status is all that it needs of an error
+            await self._stream(request, context, call, context.write)
+            return
+        events = KeptAlive(context, call, chat_service_pb2.StreamChatResponse)
         try:
-            await self._stream(request, context, call)
+            async with events.kept_alive(self._keepalive_seconds):
+                await self._stream(request, context, call, events.write)
         except Exception as error:
-            # The status follows by itself, and is all that a caller over gRPC needs.
-            if call.is_transcoded and call.has_answered:
+            if call.has_answered:  # the HTTP status is out; that of the call follows by itself
                 named = error if isinstance(error, PalaverError) else internal_error()
-                status = status_from_error(named, call.request_id)
-                await context.write(chat_service_pb2.StreamChatResponse(error=status))
+                await events.write(chat_service_pb2.StreamChatResponse(error=status_from_error(named, call.request_id)))
             raise
 
-    async def _stream(self, request: chat_service_pb2.StreamChatRequest, context: Context, call: Call) -> None:
+    async def _stream(
+        self, request: chat_service_pb2.StreamChatRequest, context: Context, call: Call, write: Write
+    ) -> None:
         check(request)
         note_origin(call, request.chat)
         generation = codec.request_from_proto(
@@ -96,10 +109,10 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         )
         note_generation(call, generation, self._chat.model.model_id)
         async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
-            await self._write(events, context, call)
+            await self._write(events, call, write)
 
-    async def _write(self, events: AsyncIterator[Event], context: Context, call: Call) -> None:
-        write, to_proto = context.write, codec.delta_to_proto
+    async def _write(self, events: AsyncIterator[Event], call: Call, write: Write) -> None:
+        to_proto = codec.delta_to_proto
         pieces = call.pieces
         sequence_number = token_count = 0
         try:

@@ -105,7 +105,7 @@ class RpcServer:
         self._tls = tls
         self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
         self._reflection = ReflectionServicer((*SERVICES, HEALTH))
-        chat_service = ChatService(chat)
+        chat_service = ChatService(chat, keepalive_seconds=event_stream_keepalive_seconds)
         model_service = ModelService(chat, readiness, loading)
         openai_service = OpenAIService(chat, keepalive_seconds=event_stream_keepalive_seconds)
         web_service = WebService(chat, readiness)

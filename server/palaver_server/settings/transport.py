@@ -30,7 +30,9 @@ class TransportSettings(BaseModel):
     keepalive_timeout: Positive = Field(10.0, description="Seconds to answer that; then its calls are cancelled.")
     min_ping_interval: Positive = Field(5.0, description="Seconds between pings of a client; faster ones are cut off.")
     event_stream_keepalive: Positive = Field(
-        15.0, description="Seconds of silence after which a stream of OpenAI's protocol gets a comment line."
+        15.0,
+        description="Seconds of silence after which a stream of OpenAI's protocol gets a comment line, and a typed one "
+        "over REST an empty event.",
     )
     max_connection_idle: Positive = Field(600.0, description="Seconds without a call until a connection is closed.")
     max_connection_age: Positive = Field(

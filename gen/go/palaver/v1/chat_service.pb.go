@@ -431,7 +431,9 @@ func (x *StreamChatRequest) GetMinTokensPerDelta() int32 {
 // failure is the status of the call and may come at any point; the stream then has no `finished`.
 type StreamChatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event. Exactly one is set. Callers must pass over kinds that they do not know.
+	// The event. Exactly one is set, but for empty messages, which callers over REST get in a long silence (15 s unless
+	// the server is set otherwise), before `started` as well, so that no proxy takes the stream for dead: they mean
+	// nothing. Callers must pass over them as over kinds that they do not know.
 	//
 	// Types that are valid to be assigned to Event:
 	//
@@ -522,7 +524,7 @@ type isStreamChatResponse_Event interface {
 }
 
 type StreamChatResponse_Started struct {
-	// The request was admitted. Sent once, first.
+	// The request was admitted. Sent once, before all other kinds but `error`.
 	Started *ChatStarted `protobuf:"bytes,1,opt,name=started,proto3,oneof"`
 }
 

@@ -321,7 +321,7 @@ class StreamChatResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___ChatStarted:
-        """The request was admitted. Sent once, first."""
+        """The request was admitted. Sent once, before all other kinds but `error`."""
 
     @_builtins.property
     def delta(self) -> Global___ChatDelta:

@@ -102,7 +102,7 @@ private static final long serialVersionUID = 0L;
   public static final int STARTED_FIELD_NUMBER = 1;
   /**
    * <pre>
-   * The request was admitted. Sent once, first.
+   * The request was admitted. Sent once, before all other kinds but `error`.
    * </pre>
    *
    * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -114,7 +114,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The request was admitted. Sent once, first.
+   * The request was admitted. Sent once, before all other kinds but `error`.
    * </pre>
    *
    * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -129,7 +129,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The request was admitted. Sent once, first.
+   * The request was admitted. Sent once, before all other kinds but `error`.
    * </pre>
    *
    * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -723,7 +723,7 @@ private static final long serialVersionUID = 0L;
         dev.palaver.v1.ChatStarted, dev.palaver.v1.ChatStarted.Builder, dev.palaver.v1.ChatStartedOrBuilder> startedBuilder_;
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -735,7 +735,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -757,7 +757,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -777,7 +777,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -795,7 +795,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -822,7 +822,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -845,7 +845,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -855,7 +855,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -873,7 +873,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The request was admitted. Sent once, first.
+     * The request was admitted. Sent once, before all other kinds but `error`.
      * </pre>
      *
      * <code>.palaver.v1.ChatStarted started = 1;</code>

@@ -12,7 +12,7 @@ public interface StreamChatResponseOrBuilder extends
 
   /**
    * <pre>
-   * The request was admitted. Sent once, first.
+   * The request was admitted. Sent once, before all other kinds but `error`.
    * </pre>
    *
    * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -21,7 +21,7 @@ public interface StreamChatResponseOrBuilder extends
   boolean hasStarted();
   /**
    * <pre>
-   * The request was admitted. Sent once, first.
+   * The request was admitted. Sent once, before all other kinds but `error`.
    * </pre>
    *
    * <code>.palaver.v1.ChatStarted started = 1;</code>
@@ -30,7 +30,7 @@ public interface StreamChatResponseOrBuilder extends
   dev.palaver.v1.ChatStarted getStarted();
   /**
    * <pre>
-   * The request was admitted. Sent once, first.
+   * The request was admitted. Sent once, before all other kinds but `error`.
    * </pre>
    *
    * <code>.palaver.v1.ChatStarted started = 1;</code>
