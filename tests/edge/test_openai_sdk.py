@@ -1,18 +1,23 @@
-"""OpenAI's own SDK through the real Envoy, with nothing but the base URL, the key and the CA changed."""
+"""OpenAI's own SDK through the real Envoy, with nothing but the base URL, the key and the CA changed.
+
+What the tests of ``openai_sdk.CASES`` do is in there: ``tests/engine/test_openai_sdk.py`` does the same to vLLM's
+own server and compares. The others say in ``openai_sdk.NOT_COMPARED`` why they are not.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import openai
-import pydantic
 import pytest
 
+from tests import openai_sdk
 from tests.edge.conftest import ENDLESS, FAILING, NAMED, NARROW, SILENT, Pair
+from tests.openai_sdk import NOT_COMPARED, REFUSED, Place, Seen, Side
 
 PAIR_FLAGS = NAMED
 MODEL = "org/model"
@@ -37,39 +42,54 @@ def async_client(pair: Pair, **options: Any) -> openai.AsyncOpenAI:
 
 
 @pytest.fixture
-def client(pair) -> Iterator[openai.OpenAI]:
-    with sync_client(pair) as client:
-        yield client
+async def side(pair) -> AsyncIterator[Side]:
+    async with async_client(pair) as client:
+        with sync_client(pair) as sync:
+            yield Side(
+                client,
+                sync,
+                MODEL,
+                plain="one two three",
+                calling='/say I look.\n/call get_weather {"city": "Oslo"}',
+                placed='{"city": "Oslo"}',
+                tools=(WEATHER,),
+            )
 
 
 @pytest.fixture
-async def aclient(pair) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with async_client(pair) as client:
-        yield client
+async def seen(request, side) -> Seen:
+    """What the case got that has the test's name."""
+    return await openai_sdk.CASES[request.function.__name__.removeprefix("test_")](side)
 
 
-def test_an_answer_in_one_piece(client):
-    answer = client.chat.completions.create(**asking())
-    assert answer.choices[0].message.content == "one two three"
-    assert answer.choices[0].finish_reason == "stop"
-    assert answer.usage.completion_tokens == 3
-    assert answer._request_id
-    assert answer.id == f"chatcmpl-{answer._request_id}"
+def test_every_test_is_compared_with_vllm_or_says_why_not():
+    tests = {name for name, test in globals().items() if name.startswith("test_") and callable(test)}
+    refused_or_this = {"test_errors_are_the_sdks_own", "test_every_test_is_compared_with_vllm_or_says_why_not"}
+    assert tests - refused_or_this == {f"test_{name}" for name in (*openai_sdk.CASES, *NOT_COMPARED)}
 
 
-def test_a_stream(client):
-    chunks = list(client.chat.completions.create(**asking(), stream=True, stream_options={"include_usage": True}))
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "one two three"
-    assert chunks[-1].usage.completion_tokens == 3
-    assert chunks[-1].choices == []
-    assert chunks[-2].choices[0].finish_reason == "stop"
+def test_an_answer_in_one_piece(seen):
+    assert seen.facts == {
+        "text": "one two three",
+        "finish_reason": "stop",
+        "completion_tokens": 3,
+        "id of the answer begins with": "chatcmpl",
+        "names its request": True,
+    }
 
 
-async def test_async_answers_and_streams(aclient):
-    answer = await aclient.chat.completions.create(**asking())
-    stream = await aclient.chat.completions.create(**asking(), stream=True)
-    pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
-    assert "".join(pieces) == answer.choices[0].message.content
+def test_a_stream(seen):
+    assert seen.facts == {
+        "text": "one two three",
+        "finish_reason": "stop",
+        "choices of the last": [],
+        "completion_tokens": 3,
+        "ids": 1,
+    }
+
+
+def test_async_answers_and_streams(seen):
+    assert seen.facts == {"whole": "one two three", "streamed": "one two three"}
 
 
 async def test_tokens_arrive_one_by_one(shared_pair):
@@ -85,68 +105,66 @@ async def test_tokens_arrive_one_by_one(shared_pair):
     assert arrivals[-1] - arrivals[0] > 0.2
 
 
-async def test_the_streaming_helper_makes_events_and_the_whole(aclient):
-    async with aclient.chat.completions.stream(**asking(), stream_options={"include_usage": True}) as stream:
-        events = [event async for event in stream]
-        final = await stream.get_final_completion()
-    assert "".join(event.delta for event in events if event.type == "content.delta") == "one two three"
-    assert [event.content for event in events if event.type == "content.done"] == ["one two three"]
-    assert final.choices[0].message.content == "one two three"
-    assert final.usage.completion_tokens == 3
+def test_the_streaming_helper_makes_events_and_the_whole(seen):
+    assert {"chunk", "content.delta", "content.done"} <= set(seen.facts.pop("kinds"))
+    assert seen.facts == {
+        "deltas": "one two three",
+        "done": ["one two three"],
+        "text": "one two three",
+        "completion_tokens": 3,
+    }
 
 
-async def test_raw_and_streaming_responses(aclient):
-    raw = await aclient.chat.completions.with_raw_response.create(**asking())
-    assert raw.headers["content-type"] == "application/json"
-    assert raw.request_id
-    assert raw.parse().choices[0].message.content == "one two three"
-    async with aclient.chat.completions.with_streaming_response.create(**asking(), stream=True) as response:
-        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert response.headers["x-request-id"]
-        lines = [line async for line in response.iter_lines() if line]
-    assert lines[-1] == "data: [DONE]"
+def test_raw_and_streaming_responses(seen):
+    assert seen.facts == {
+        "content type": "application/json",
+        "content type of the stream": "text/event-stream; charset=utf-8",
+        "text": "one two three",
+        "last line": "data: [DONE]",
+        "starts of lines": ["data:"],
+        "request ids": True,
+    }
 
 
-def test_models(client):
-    assert [model.id for model in client.models.list()] == [MODEL]
-    assert client.models.retrieve(MODEL).id == MODEL  # the SDK escapes the slash
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.models.retrieve("other/model")
-    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+def test_models(seen):
+    assert (seen.facts["ids"], seen.facts["retrieved"]) == ([MODEL], MODEL)
+    assert seen.facts["error"] == "NotFoundError"
+    assert (seen.facts["code"], seen.facts["param"]) == ("model_not_found", "model")
+
+
+TOLD = {
+    "a number out of range": ("invalid_value", "temperature"),
+    "a word for a number": ("invalid_value", "temperature"),
+    "a salt of the cache": ("unsupported_parameter", "cache_salt"),
+    "a template": ("unsupported_parameter", "chat_template"),
+    "store": ("unsupported_parameter", "store"),
+    "another model": ("model_not_found", "model"),
+    "too long a prompt": ("context_length_exceeded", "messages"),
+    "no messages": ("invalid_value", "messages"),
+}
+"""By name in ``REFUSED``: code and param."""
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize(
-    ("fields", "kind", "code_and_param"),
-    [
-        ({"temperature": 3}, openai.BadRequestError, ("invalid_value", "temperature")),
-        ({"temperature": "hot"}, openai.BadRequestError, ("invalid_value", "temperature")),
-        ({"extra_body": {"cache_salt": "x"}}, openai.BadRequestError, ("unsupported_parameter", "cache_salt")),
-        ({"extra_body": {"chat_template": "x"}}, openai.BadRequestError, ("unsupported_parameter", "chat_template")),
-        ({"store": True}, openai.BadRequestError, ("unsupported_parameter", "store")),
-        ({"model": "gpt-x"}, openai.NotFoundError, ("model_not_found", "model")),
-        (
-            {"messages": [{"role": "user", "content": "x " * 9000}]},
-            openai.BadRequestError,
-            ("context_length_exceeded", "messages"),
-        ),
-        ({"messages": []}, openai.BadRequestError, ("invalid_value", "messages")),
-    ],
-)
-def test_errors_are_the_sdks_own(client, fields, kind, code_and_param, streamed):
-    with pytest.raises(kind) as caught:
-        client.chat.completions.create(**{**asking(), **fields}, stream=streamed)
-    error = caught.value
-    assert (error.code, error.param) == code_and_param
-    assert error.type == "invalid_request_error"
-    assert error.request_id
-    assert error.body["message"]
+@pytest.mark.parametrize("name", REFUSED)
+async def test_errors_are_the_sdks_own(side, name, streamed):
+    seen = await openai_sdk.refusal(side, REFUSED[name], streamed=streamed)
+    code, param = TOLD[name]
+    status = 404 if name == "another model" else 400
+    assert seen.facts == {
+        "answered": False,
+        "error": {400: "BadRequestError", 404: "NotFoundError"}[status],
+        "status": status,
+        "code": code,
+        "param": param,
+        "type": "invalid_request_error",
+        "request id": True,
+        "message": True,
+    }
 
 
-def test_a_path_that_does_not_exist(client):
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.embeddings.create(model=MODEL, input="x")
-    assert caught.value.code == "unknown_url"
+def test_a_path_that_does_not_exist(seen):
+    assert (seen.facts["error"], seen.facts["code"]) == ("NotFoundError", "unknown_url")
 
 
 async def test_overload_is_told_with_the_time_to_wait_and_the_sdk_waits(shared_pair):
@@ -241,14 +259,8 @@ async def test_comments_keep_a_slow_first_token_alive(shared_pair):
             await client.chat.completions.create(**{**asking(), "model": ""})
 
 
-def test_many_threads_share_a_client(client):
-    import concurrent.futures  # noqa: PLC0415  # of this test alone
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        texts = [f"this is number {number}" for number in range(24)]
-        answers = list(pool.map(lambda text: client.chat.completions.create(**asking(text)), texts))
-    assert [answer.choices[0].message.content for answer in answers] == texts
-    assert len({answer.id for answer in answers}) == 24
+def test_many_threads_share_a_client(seen):
+    assert seen.facts == {"texts": [f"this is number {number}" for number in range(24)], "ids": 24}
 
 
 WEATHER = {
@@ -266,28 +278,20 @@ WEATHER = {
 }
 
 
-async def test_tools_are_called_and_answered_as_the_sdk_has_it(aclient):
-    asked = asking('/say I look.\n/call get_weather {"city": "Oslo"}', tools=[WEATHER])
-    async with aclient.chat.completions.stream(**asked) as stream:
-        done = [event async for event in stream if event.type == "tool_calls.function.arguments.done"]
-        final = await stream.get_final_completion()
-    assert [(event.name, event.parsed_arguments) for event in done] == [("get_weather", {"city": "Oslo"})]
-    (choice,) = final.choices
-    assert (choice.message.content, choice.finish_reason) == ("I look.", "tool_calls")
-    (call,) = choice.message.tool_calls
-    turn = {"role": "assistant", "tool_calls": [call.model_dump(exclude={"function": {"parsed_arguments", "index"}})]}
-    turn["tool_calls"][0].pop("index", None)
-    result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
-    answer = await aclient.chat.completions.create(**{**asked, "messages": [*asked["messages"], turn, result]})
-    assert answer.choices[0].message.content == "sunny"
+def test_tools_are_called_and_answered_as_the_sdk_has_it(seen):
+    assert seen.facts == {
+        "calls": [("get_weather", {"city": "Oslo"})],
+        "said before": "I look.",
+        "finish_reason": "tool_calls",
+        "said after": "sunny",
+    }
 
 
-def test_an_answer_of_a_class_is_parsed(client):
-    class Place(pydantic.BaseModel):
-        city: str
+def test_an_answer_of_a_class_is_parsed(seen):
+    assert seen.facts == {"parsed": {"city": "Oslo"}}
 
-    answer = client.chat.completions.parse(**asking('{"city": "Oslo"}'), response_format=Place)
-    assert answer.choices[0].message.parsed == Place(city="Oslo")
+
+async def test_an_answer_that_does_not_fit_its_class_is_refused(side):
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.parse(**asking("Oslo"), response_format=Place)
+        await side.client.chat.completions.parse(**side.asking("Oslo"), response_format=Place)
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "response_format")
