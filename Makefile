@@ -44,7 +44,7 @@ run: setup ## Serve the default model with TLS, REST and OpenAI's protocol; Ctrl
 	@exec $(BIN)/palaver up $(ARGS)
 
 test: setup ## Run every test, with a real engine and real clients
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 gen: setup ## Regenerate the stubs in gen/ from protos/
 	$(BIN)/python protos/generate.py

@@ -29,20 +29,6 @@ hypothesis.settings.load_profile("palaver")
 os.environ.setdefault("PALAVER_METRICS_LISTEN", "")
 os.environ.setdefault("PALAVER_CONTROL_SOCKET", "")
 
-FOLDERS_THAT_TAKE_LONG = ("engine", "edge", "lifecycle")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a folder's tests in one process, for what they share is costly, and begin with those that take long."""
-    root = Path(__file__).parent
-
-    def folder(item: pytest.Item) -> str:
-        return item.path.relative_to(root).parts[0]
-
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(folder(item)))
-    items.sort(key=lambda item: folder(item) not in FOLDERS_THAT_TAKE_LONG)
-
 
 class Announced:
     """Hears of the start."""

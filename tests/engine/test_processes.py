@@ -110,7 +110,7 @@ async def test_killing_the_owner_of_an_idle_engine_leaves_no_process(model: Path
         assert group == engine_processes[0].pid
         assert await gone(engine_processes) == []
         assert folders_of_engines(short_folder) == []
-        assert loaded["longest_stall"] < 1.0
+        assert loaded["longest_stall"] < 2.0
 
 
 @pytest.mark.parametrize("child_count", [1, 2])

@@ -34,7 +34,7 @@ from tests.engine.differential import views
 from tests.engine.differential.accepted import DIFFERENCES
 from tests.engine.differential.cases import Case, all_cases
 from tests.engine.differential.views import Choice, View
-from tests.engine.test_openai_conformance import Loaded
+from tests.engine.edged import Loaded
 from tests.engine.vllm_app import vllm_app
 from tests.wire import openai_calls
 
