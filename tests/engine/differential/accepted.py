@@ -13,6 +13,7 @@ from tests.engine.differential.cases import Case
 from tests.engine.differential.views import View
 
 BREAKS = "\r\n"
+UNKNOWN_TOOL = "calls a tool that nobody offered"
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,8 @@ def _other_side(_case: Case, field: str, ours: View, theirs: View) -> bool:
     ]
 
 
-def _unknown_tool(_case: Case, field: str, ours: View, theirs: View) -> bool:
-    return field in ("calls", "finish_reason", "text", "reasoning") and any(
-        name == "teleport" for choice in ours.choices for name, _ in choice.calls
-    )
+def _unknown_tool(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
+    return case.name.startswith(UNKNOWN_TOOL)
 
 
 def _cut_call(_case: Case, field: str, ours: View, theirs: View) -> bool:
@@ -87,9 +86,10 @@ DIFFERENCES = (
     ),
     Difference(
         "a call of a tool that nobody offered",
-        "vLLM drops it, and the answer is empty; palaver tells it with the state unknown_tool",
+        "palaver holds a model that calls to the tools that were offered, so it calls another one. vLLM does so too, "
+        "but in the layout of GLM-4.7, so that is switched off here; then it drops the call, and the answer is empty",
         _unknown_tool,
-        "calls a tool that nobody offered",
+        UNKNOWN_TOOL,
     ),
     Difference(
         "a call that was cut off",
@@ -102,7 +102,7 @@ DIFFERENCES = (
         "vLLM takes all for thoughts that comes before a mark, unless thinking is switched off, and then none for "
         "thoughts whatever the marks say; its stream and its answer in one piece differ in it",
         _other_side,
-        "answers without thinking although it may think",
+        "greets straight",
     ),
     Difference(
         "GLM-4.5 held to the layout of GLM-4.7",
