@@ -70,3 +70,8 @@ class GenerationRequest:
     """Lower runs first, where the engine schedules by priority."""
     milestones: Milestones = field(default_factory=Milestones, compare=False)
     """Filled in while the request is worked on; for metrics and traces."""
+
+    @property
+    def max_calls(self) -> int | None:
+        """How many calls of a choice are kept; None for all."""
+        return None if self.is_parallel_calling else 1

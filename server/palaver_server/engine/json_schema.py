@@ -17,6 +17,8 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from palaver_server.engine.nesting import depth
+
 MAX_DEPTH = 64
 """Levels of a schema; deeper ones exhaust the stack of who walks them."""
 PATTERN_SECONDS = 0.02
@@ -46,7 +48,7 @@ def schema_problem(text: str, *, of_object: bool = True) -> str:
         return "must be a JSON Schema as JSON text"
     if not isinstance(schema, dict) or (of_object and schema.get("type", "object") != "object"):
         return 'must be the schema of an object, of "type": "object"' if of_object else "must be a JSON object"
-    if _depth(schema) > MAX_DEPTH:
+    if depth(schema) > MAX_DEPTH:
         return f"must be nested at most {MAX_DEPTH} levels"
     if "patternProperties" in _keys(schema):
         return "must not use patternProperties, which is not checked here"
@@ -133,19 +135,6 @@ _Validator = validators.extend(
     Draft202012Validator,
     {name: _in_time(check) for name, check in ({**Draft202012Validator.VALIDATORS, "pattern": _pattern}).items()},
 )
-
-
-def _depth(value: object) -> int:
-    """Levels of nesting, without recursion."""
-    deepest, pending = 0, [(value, 1)]
-    while pending:
-        item, depth = pending.pop()
-        deepest = max(deepest, depth)
-        if isinstance(item, dict):
-            pending.extend((child, depth + 1) for child in item.values())
-        elif isinstance(item, list):
-            pending.extend((child, depth + 1) for child in item)
-    return deepest
 
 
 def _keys(value: object) -> set[str]:

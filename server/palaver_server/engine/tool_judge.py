@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from palaver_server.core.errors import invalid_field
-from palaver_server.core.tools import Tool, ToolCallState
+from palaver_server.core.generation import GenerationRequest
+from palaver_server.core.tools import Tool, ToolCallState, ToolChoiceMode
 from palaver_server.engine.json_schema import MAX_PROBLEM_CHARACTERS, misfit, schema_problem
 
 Verdict = tuple[ToolCallState, str]
@@ -24,6 +25,11 @@ class ToolJudge:
     def __init__(self, tools: Iterable[Tool], *, allows_calls: bool = True) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._allows_calls = allows_calls
+
+    @classmethod
+    def of(cls, request: GenerationRequest) -> Self:
+        """The judge of a request's answers. Where no tool was offered, each call is of a tool that nobody offered."""
+        return cls(request.tools, allows_calls=not request.tools or request.tool_choice is not ToolChoiceMode.NONE)
 
     def judge(self, name: str, arguments_json: str, *, is_cut_off: bool) -> Verdict:
         """Tell whether a call can be run as it stands, and what is wrong with it."""

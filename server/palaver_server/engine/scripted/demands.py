@@ -48,7 +48,7 @@ def check_demands(request: GenerationRequest, turn: Turn, judge: ToolJudge) -> N
 
 def _check_calls(request: GenerationRequest, said: Utterance, judge: ToolJudge) -> None:
     choice, prefix = request.tool_choice, request.field_prefix
-    calls = said.calls if request.is_parallel_calling else said.calls[:1]
+    calls = said.calls[: request.max_calls]
     if choice is ToolChoiceMode.REQUIRED and not calls:
         raise _unfit(f"{prefix}tool_choice", f"the answer would call no tool; {_ADVICE}: /call NAME ARGUMENTS")
     if isinstance(choice, NamedTool) and (not calls or any(call.name != choice.name for call in calls)):

@@ -12,7 +12,7 @@ from palaver_server.core.events import Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
 from palaver_server.core.prompt import Explanation, PromptCount
-from palaver_server.core.tools import Tool, ToolChoiceMode
+from palaver_server.core.tools import Tool
 from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.scripted.behaviour import ScriptedBehaviour
@@ -60,8 +60,7 @@ class Preparation:
         options, wanted = self._options(request), request.response_options
         rendered, truncation = await self._fitting.fit(request, partial(_render, tools=request.tools))
         turn = cue(request, self._behaviour)
-        allows_calls = not request.tools or request.tool_choice is not ToolChoiceMode.NONE
-        judge = ToolJudge(request.tools, allows_calls=allows_calls)
+        judge = ToolJudge.of(request)
         if request.tools or request.response_format is not None:
             await asyncio.to_thread(check_demands, request, turn, judge)
         room = self._output_room(options, rendered.token_count)
@@ -83,7 +82,7 @@ class Preparation:
             min_tokens_per_delta=request.min_tokens_per_delta or 1,
             has_thoughts=request.reasoning.is_included,
             thought_budget=request.reasoning.budget_tokens,
-            max_calls=None if request.is_parallel_calling else 1,
+            max_calls=request.max_calls,
             judge=judge,
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 import xgrammar as xgr
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
+from palaver_server.engine.nesting import depth
 from palaver_server.engine.vllm.grammar.branches import are_disjoint, has_only_types
 from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.library import sentence
@@ -245,16 +246,3 @@ def _schemas(tag: object, place: str) -> Iterator[tuple[str, object]]:
                     pending.append((child, f"{where}.{name}"))
         elif isinstance(item, list):
             pending.extend((child, f"{where}[{index}]") for index, child in enumerate(item))
-
-
-def depth(value: object) -> int:
-    """Levels of nesting, without recursion."""
-    deepest, pending = 0, [(value, 1)]
-    while pending:
-        item, level = pending.pop()
-        deepest = max(deepest, level)
-        if isinstance(item, dict):
-            pending.extend((child, level + 1) for child in item.values())
-        elif isinstance(item, list):
-            pending.extend((child, level + 1) for child in item)
-    return deepest

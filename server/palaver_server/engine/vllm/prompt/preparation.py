@@ -130,13 +130,12 @@ class Preparation:
         return await self.fitting.fit(request, render, is_counting=is_counting)
 
     def _reading(self, request: GenerationRequest, rendered: Rendered) -> Reading:
-        allows_calls = bool(request.tools) and request.tool_choice is not ToolChoiceMode.NONE
         return Reading(
             rendered.chat,
             rendered.prompt_token_ids,
-            ToolJudge(request.tools, allows_calls=allows_calls or not request.tools),
+            ToolJudge.of(request),
             has_thoughts=request.reasoning.is_included,
-            max_calls=None if request.is_parallel_calling else 1,
+            max_calls=request.max_calls,
         )
 
     def _refuse_the_impossible(self, request: GenerationRequest, options: GenerationOptions) -> None:
