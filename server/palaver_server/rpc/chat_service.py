@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc
 from palaver_server.core.chat import Chat
-from palaver_server.core.errors import PalaverError
-from palaver_server.core.events import Delta, Event, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.rpc import codec
 from palaver_server.rpc.call import (
     Call,
     current_call,
     deadline_of,
-    note_finished,
     note_generation,
     note_origin,
     seconds_before_engine,
 )
 from palaver_server.rpc.deadline import end_of_answer
-from palaver_server.rpc.errors import internal_error, status_from_error
+from palaver_server.rpc.errors import status_from_error, told_error
 from palaver_server.rpc.kept_alive import KeptAlive
+from palaver_server.rpc.streamed_answer import stream_answer
 from palaver_server.rpc.validation import check
 from palaver_server.rpc.whole_answer import read_whole
 
@@ -88,8 +85,8 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
                 await self._stream(request, context, call, events.write)
         except Exception as error:
             if call.has_answered:  # the HTTP status is out; that of the call follows by itself
-                named = error if isinstance(error, PalaverError) else internal_error()
-                await events.write(chat_service_pb2.StreamChatResponse(error=status_from_error(named, call.request_id)))
+                status = status_from_error(told_error(error), call.request_id)
+                await events.write(chat_service_pb2.StreamChatResponse(error=status))
             raise
 
     async def _stream(
@@ -109,38 +106,12 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         )
         note_generation(call, generation, self._chat.model.model_id)
         async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
-            await self._write(events, call, write)
-
-    async def _write(self, events: AsyncIterator[Event], call: Call, write: Write) -> None:
-        to_proto = codec.delta_to_proto
-        pieces = call.pieces
-        sequence_number = token_count = 0
-        try:
-            async for event in events:
-                if isinstance(event, Delta):
-                    if sequence_number == 0:
-                        call.first_delta = time.monotonic()
-                    await write(to_proto(event, sequence_number))
-                    sequence_number += 1
-                    token_count += event.token_count
-                    if pieces is not None:
-                        pieces.append(event)
-                elif isinstance(event, Started):
-                    call.started = event
-                    await write(
-                        codec.started_to_proto(
-                            event,
-                            answer_id=f"chat-{call.request_id}",
-                            model=self._chat.model,
-                            create_time=codec.timestamp_now(),
-                        )
-                    )
-                    call.has_answered = True
-                else:
-                    note_finished(call, event)
-                    await write(codec.finished_to_proto(event, before_engine_seconds=seconds_before_engine(call)))
-        finally:
-            call.delta_count, call.streamed_token_count = sequence_number, token_count
+            writing = codec.ChatEvents(
+                answer_id=f"chat-{call.request_id}",
+                model=self._chat.model,
+                seconds_before_engine=lambda: seconds_before_engine(call),
+            )
+            await stream_answer(events, call, writing, write)
 
     async def CountTokens(  # noqa: N802  # the contract's name
         self, request: chat_service_pb2.CountTokensRequest, context: Context

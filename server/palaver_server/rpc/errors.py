@@ -74,6 +74,11 @@ def internal_error() -> PalaverError:
     )
 
 
+def told_error(error: Exception) -> PalaverError:
+    """What a caller is told of whatever a handler has raised."""
+    return error if isinstance(error, PalaverError) else internal_error()
+
+
 def status_from_error(error: PalaverError, request_id: str) -> status_pb2.Status:
     """The whole ``google.rpc.Status`` of an error, with the request id in its ``ErrorInfo``."""
     info = error_details_pb2.ErrorInfo(

@@ -13,13 +13,12 @@ from pydantic import ValidationError
 from palaver.v1 import openai_service_pb2, openai_service_pb2_grpc
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
-from palaver_server.core.events import Delta, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.rpc import codec
-from palaver_server.rpc.call import current_call, deadline_of, note_finished, note_generation, note_origin
+from palaver_server.rpc.call import current_call, deadline_of, note_generation, note_origin
 from palaver_server.rpc.deadline import end_of_answer
-from palaver_server.rpc.errors import internal_error
+from palaver_server.rpc.errors import told_error
 from palaver_server.rpc.openai.blame import in_callers_words, type_error
 from palaver_server.rpc.openai.body import Body, StreamOptions
 from palaver_server.rpc.openai.chunks import Chunks
@@ -29,6 +28,7 @@ from palaver_server.rpc.openai.event_stream import EventStream
 from palaver_server.rpc.openai.models import model_json, model_list_json
 from palaver_server.rpc.openai.options import wide_seed
 from palaver_server.rpc.openai.request import request_from_body
+from palaver_server.rpc.streamed_answer import stream_answer
 from palaver_server.rpc.strict_json import parse
 from palaver_server.rpc.validation import check
 from palaver_server.rpc.whole_answer import read_whole
@@ -113,13 +113,9 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
                 async with stream.kept_alive(self._keepalive_seconds):
                     options = body.stream_options or StreamOptions()
                     await self._send_chunks(generation, options, stream, end_of_answer(call, context))
-        except PalaverError as error:
+        except Exception as error:
             if stream.has_begun:
-                await stream.send(_error_event(error))
-            raise
-        except Exception:
-            if stream.has_begun:
-                await stream.send(_error_event(internal_error()))
+                await stream.send(_error_event(told_error(error)))
             raise
 
     async def _send_chunks(
@@ -135,28 +131,8 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             has_usage=options.include_usage,
             has_running_usage=options.include_usage and options.continuous_usage_stats,
         )
-        send, to_chunk = stream.send, chunks.piece
-        pieces = call.pieces
-        delta_count = token_count = 0
-        try:
-            async with self._chat.answer(generation, until=until) as events:
-                async for event in events:
-                    if isinstance(event, Delta):
-                        if not delta_count:
-                            call.first_delta = time.monotonic()
-                        await send(to_chunk(event))
-                        delta_count += 1
-                        token_count += event.token_count
-                        if pieces is not None:
-                            pieces.append(event)
-                    elif isinstance(event, Started):
-                        call.started = event
-                        await send(chunks.start(event))
-                    else:
-                        note_finished(call, event)
-                        await send(chunks.finish(event))
-        finally:
-            call.delta_count, call.streamed_token_count = delta_count, token_count
+        async with self._chat.answer(generation, until=until) as events:
+            await stream_answer(events, call, chunks, stream.send)
 
 
 def _body(data: bytes) -> Body:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
@@ -26,7 +26,7 @@ from palaver_server.core.logprobs import LogprobEntry, TokenLogprob
 from palaver_server.core.model import ModelDescription
 from palaver_server.core.tools import ToolCallState
 from palaver_server.rpc.codec.options import options_to_proto
-from palaver_server.rpc.codec.times import duration_to_proto
+from palaver_server.rpc.codec.times import duration_to_proto, timestamp_now
 
 _FINISH_REASONS = {
     FinishReason.STOP: choice_pb2.FINISH_REASON_STOP,
@@ -45,74 +45,81 @@ _CALL_STATES = {
 }
 
 
-def started_to_proto(
-    started: Started, *, answer_id: str, model: ModelDescription, create_time: timestamp_pb2.Timestamp
-) -> chat_service_pb2.StreamChatResponse:
-    """The first event of a stream."""
-    return chat_service_pb2.StreamChatResponse(
-        started=chat_service_pb2.ChatStarted(
-            id=answer_id,
-            model=model.model_id,
-            system_fingerprint=model.system_fingerprint,
-            create_time=create_time,
-            prompt_token_count=started.prompt_token_count,
-            max_output_tokens=started.max_output_tokens,
-            context_truncation=truncation_to_proto(started.truncation),
-            effective_options=_effective_options_to_proto(started),
-            prompt_text=started.prompt_text,
-            prompt_token_ids=started.prompt_token_ids,
-        )
-    )
-
-
-def delta_to_proto(delta: Delta, sequence_number: int) -> chat_service_pb2.StreamChatResponse:
-    """A piece of a choice. This runs for each message of each stream: it does no more than it must."""
-    response = chat_service_pb2.StreamChatResponse()
-    piece = response.delta  # filled in its place, as a message that is given to another one is copied
-    piece.sequence_number = sequence_number
-    piece.text = delta.text
-    if delta.choice_index:
-        piece.choice_index = delta.choice_index
-    if delta.reasoning:
-        piece.reasoning = delta.reasoning
-    if delta.tool_calls:
-        piece.tool_calls.extend(
-            tool_call_pb2.ToolCallDelta(
-                index=call.index,
-                id=call.id,
-                name=call.name,
-                arguments_json=call.arguments_json,
-                state=_CALL_STATES[call.state],
-                problem=call.problem,
-            )
-            for call in delta.tool_calls
-        )
-    if delta.logprobs:
-        piece.logprobs.CopyFrom(_logprobs_to_proto(delta.logprobs))
-    if delta.token_ids:
-        piece.token_ids.extend(delta.token_ids)
-    if delta.usage is not None:
-        piece.usage.CopyFrom(_usage_to_proto(delta.usage))
-    if delta.end is not None:
-        piece.finish.CopyFrom(_finish_to_proto(delta.end))
-    return response
-
-
-def finished_to_proto(finished: Finished, *, before_engine_seconds: float) -> chat_service_pb2.StreamChatResponse:
-    """The last event of a stream.
+class ChatEvents:
+    """Writes the events of one stream.
 
     Args:
-        finished: the domain's.
-        before_engine_seconds: from the request's arrival to the engine's taking it.
+        answer_id: the answer's own name.
+        model: the model that answers.
+        seconds_before_engine: tells, at the end, the time from the request's arrival to the engine's taking it.
     """
-    return chat_service_pb2.StreamChatResponse(
-        finished=chat_service_pb2.ChatFinished(
-            choices=[_finish_to_proto(end) for end in finished.choices],
-            usage=_usage_to_proto(finished.usage),
-            timings=_timings_to_proto(finished.timings, before_engine_seconds),
-            prompt_logprobs=_logprobs_to_proto(finished.prompt_logprobs) if finished.prompt_logprobs else None,
+
+    def __init__(self, *, answer_id: str, model: ModelDescription, seconds_before_engine: Callable[[], float]) -> None:
+        self._answer_id = answer_id
+        self._model = model
+        self._seconds_before_engine = seconds_before_engine
+        self._sequence_number = 0
+
+    def start(self, started: Started) -> chat_service_pb2.StreamChatResponse:
+        """The first event of a stream."""
+        return chat_service_pb2.StreamChatResponse(
+            started=chat_service_pb2.ChatStarted(
+                id=self._answer_id,
+                model=self._model.model_id,
+                system_fingerprint=self._model.system_fingerprint,
+                create_time=timestamp_now(),
+                prompt_token_count=started.prompt_token_count,
+                max_output_tokens=started.max_output_tokens,
+                context_truncation=truncation_to_proto(started.truncation),
+                effective_options=_effective_options_to_proto(started),
+                prompt_text=started.prompt_text,
+                prompt_token_ids=started.prompt_token_ids,
+            )
         )
-    )
+
+    def piece(self, delta: Delta) -> chat_service_pb2.StreamChatResponse:
+        """A piece of a choice. This runs for each message of each stream: it does no more than it must."""
+        response = chat_service_pb2.StreamChatResponse()
+        piece = response.delta  # filled in its place, as a message that is given to another one is copied
+        piece.sequence_number = self._sequence_number
+        self._sequence_number += 1
+        piece.text = delta.text
+        if delta.choice_index:
+            piece.choice_index = delta.choice_index
+        if delta.reasoning:
+            piece.reasoning = delta.reasoning
+        if delta.tool_calls:
+            piece.tool_calls.extend(
+                tool_call_pb2.ToolCallDelta(
+                    index=call.index,
+                    id=call.id,
+                    name=call.name,
+                    arguments_json=call.arguments_json,
+                    state=_CALL_STATES[call.state],
+                    problem=call.problem,
+                )
+                for call in delta.tool_calls
+            )
+        if delta.logprobs:
+            piece.logprobs.CopyFrom(_logprobs_to_proto(delta.logprobs))
+        if delta.token_ids:
+            piece.token_ids.extend(delta.token_ids)
+        if delta.usage is not None:
+            piece.usage.CopyFrom(_usage_to_proto(delta.usage))
+        if delta.end is not None:
+            piece.finish.CopyFrom(_finish_to_proto(delta.end))
+        return response
+
+    def finish(self, finished: Finished) -> chat_service_pb2.StreamChatResponse:
+        """The last event of a stream."""
+        return chat_service_pb2.StreamChatResponse(
+            finished=chat_service_pb2.ChatFinished(
+                choices=[_finish_to_proto(end) for end in finished.choices],
+                usage=_usage_to_proto(finished.usage),
+                timings=_timings_to_proto(finished.timings, self._seconds_before_engine()),
+                prompt_logprobs=_logprobs_to_proto(finished.prompt_logprobs) if finished.prompt_logprobs else None,
+            )
+        )
 
 
 def answer_to_proto(
