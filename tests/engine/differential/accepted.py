@@ -14,6 +14,7 @@ from tests.engine.differential.views import View
 
 BREAKS = "\r\n"
 UNKNOWN_TOOL = "calls a tool that nobody offered"
+NO_TOOLS = "calls a tool although none is offered"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ def _unknown_tool(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
     return case.name.startswith(UNKNOWN_TOOL)
 
 
+def _no_tools(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
+    return case.name.startswith(NO_TOOLS)
+
+
 def _cut_call(_case: Case, field: str, ours: View, theirs: View) -> bool:
     return field in ("calls", "finish_reason") and any(
         our.finish_reason == "length" and (our.calls or their.calls)
@@ -90,6 +95,12 @@ DIFFERENCES = (
         "but in the layout of GLM-4.7, so that is switched off here; then it drops the call, and the answer is empty",
         _unknown_tool,
         UNKNOWN_TOOL,
+    ),
+    Difference(
+        "a call where no tool was offered",
+        "palaver tells it, as a call of an unknown tool; vLLM drops it, and the answer is empty",
+        _no_tools,
+        NO_TOOLS,
     ),
     Difference(
         "a call that was cut off",
