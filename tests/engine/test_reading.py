@@ -243,7 +243,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(THOUGHTS, WORDS, CALLS, st.lists(st.integers(0, 500), max_size=30))
 def test_any_cutting_reads_as_the_whole(
     tokenizer: Any, thoughts: str, words: str, calls: list[str], cuts: list[int]

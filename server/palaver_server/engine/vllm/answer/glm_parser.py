@@ -47,6 +47,9 @@ class GlmParser(Glm47MoeParser):
     def parse_delta(self, delta_text: str, delta_token_ids: list[int], *rest: Any, **named: Any) -> DeltaMessage | None:
         """Count the thoughts, and read."""
         self._count(delta_token_ids)
+        # vLLM holds white space before the first word, and loses it where that word comes with a call in one piece.
+        # Whoever reads this parser trims text anyway, so nothing is to be held here.
+        self._content_has_nonws = True
         return super().parse_delta(delta_text, delta_token_ids, *rest, **named)
 
     def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:

@@ -6,7 +6,10 @@ BREAKS = "\r\n"
 
 
 class SpeechTrim:
-    """Takes away line breaks before all text, and white space between and after tool calls. No text is empty."""
+    """Takes away line breaks before all text, and white space before, between and after tool calls.
+
+    White space alone is held until it is known what follows. No text that is fed is empty.
+    """
 
     def __init__(self) -> None:
         self._has_spoken = False
@@ -17,10 +20,11 @@ class SpeechTrim:
         """Give what of the next text is to be told now."""
         if self._has_spoken and not self._held and not text[-1].isspace():
             return text
+        text = self._held + text
         if not self._has_spoken:
             text = text.lstrip(BREAKS)
-        text = self._held + text
-        kept = text.rstrip() if self._has_called else text.rstrip(BREAKS)
+        is_layout = self._has_called or not (self._has_spoken or text.strip())
+        kept = text.rstrip() if is_layout else text.rstrip(BREAKS)
         self._held = text[len(kept) :]
         self._has_spoken = self._has_spoken or bool(kept)
         return kept
@@ -33,7 +37,7 @@ class SpeechTrim:
     def flush(self) -> str:
         """Give what is left at the end."""
         held, self._held = self._held, ""
-        return "" if self._has_called or not self._has_spoken else held
+        return "" if self._has_called else held
 
 
 class ThoughtTrim:
