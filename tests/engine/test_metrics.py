@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -30,10 +33,7 @@ USUAL = {
 async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -> None:
     registry = CollectorRegistry()
     CallMetrics(registry)
-    port = MetricsPort(registry)
-    address = port.start("127.0.0.1:0")
-    try:
-        url = f"http://{address}/metrics"
+    with metrics_of(registry) as url:
         before = await asyncio.to_thread(scrape, url)
         told = await answer(engine, say("What is the capital of France?", temperature=0, max_output_tokens=8))
         shown = None
@@ -42,8 +42,6 @@ async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -
                 after = await asyncio.to_thread(scrape, url)
                 shown = figures_of(Interval(before, after))
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=30).read().decode())
-    finally:
-        port.stop()
     samples = {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
     assert samples.keys() >= USUAL
     assert samples["vllm:generation_tokens_total"].value >= told.usage.output_token_count > 0
@@ -52,10 +50,30 @@ async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -
     assert shown.between_tokens.p50 is not None
     assert shown.kv_cache is not None
     assert {"palaver_tokens_total", "process_resident_memory_bytes", "python_info"} <= samples.keys()
-    # promtool dislikes names of vLLM (colons, for one), and has nothing to say about any other.
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool, of the Debian package prometheus")
+async def test_promtool_has_nothing_to_say_but_of_vllms_names(engine) -> None:
+    """It dislikes colons in them, for one."""
+    await answer(engine, say("What is the capital of France?", temperature=0, max_output_tokens=8))
+    registry = CollectorRegistry()
+    CallMetrics(registry)
     check = await asyncio.create_subprocess_exec(
         *("promtool", "check", "metrics"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    said, _ = await check.communicate(text.encode())
-    lines = said.decode().splitlines()
-    assert not [line for line in lines if not line.startswith("vllm:")]
+    with metrics_of(registry) as url:
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=30).read())
+
+    said, _ = await check.communicate(text)
+
+    assert b"vllm:" in text
+    assert not [line for line in said.decode().splitlines() if not line.startswith("vllm:")]
+
+
+@contextmanager
+def metrics_of(registry: CollectorRegistry) -> Iterator[str]:
+    port = MetricsPort(registry)
+    try:
+        yield f"http://{port.start('127.0.0.1:0')}/metrics"
+    finally:
+        port.stop()

@@ -62,10 +62,8 @@ def _meaning_problem(schema: dict[str, Any]) -> str:
             next(_Validator(schema, registry=NOTHING_ELSE).iter_errors({}), None)
     except SchemaError as error:
         return f"is no JSON Schema: {error.message} at {error.json_path}"[:MAX_PROBLEM_CHARACTERS]
-    except RecursionError:
-        return "refers to itself without end"
-    except _TakesTooLongError:
-        return "takes too long to be checked"
+    except (RecursionError, _TakesTooLongError):  # which of the two comes first depends on the machine
+        return "refers to itself without end, or takes too long to be checked"
     except Exception:  # noqa: BLE001  # the library has several kinds of errors for references that lead nowhere
         return "refers to what is not in it"
     return ""
