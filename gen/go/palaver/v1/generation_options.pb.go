@@ -95,9 +95,9 @@ type GenerationOptions struct {
 	// The only tokens that may be generated, by their ids in the model's vocabulary, at most 65536. An id outside the
 	// vocabulary is refused. Default, when empty: all tokens.
 	AllowedTokenIds []int32 `protobuf:"varint,23,rep,packed,name=allowed_token_ids,json=allowedTokenIds,proto3" json:"allowed_token_ids,omitempty"`
-	// Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-	// ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-	// `top_logprobs` above 0. Default: none.
+	// Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+	// most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+	// above 0. Default: none.
 	LogprobTokenIds []int32 `protobuf:"varint,24,rep,packed,name=logprob_token_ids,json=logprobTokenIds,proto3" json:"logprob_token_ids,omitempty"`
 	// How many of the likeliest tokens to report at each place of the prompt, 0 to 20. 0 reports the log probability of
 	// the prompt's own token alone. The prompt is then computed anew, without the prefix cache. Default: unset, which

@@ -183,9 +183,9 @@ class GenerationOptions(_message.Message):
 
     @_builtins.property
     def logprob_token_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-        ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-        `top_logprobs` above 0. Default: none.
+        """Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+        most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+        above 0. Default: none.
         """
 
     @_builtins.property

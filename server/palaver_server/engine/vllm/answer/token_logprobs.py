@@ -27,9 +27,10 @@ class TokenLogprobs:
         self, options: GenerationOptions, token_ids: Iterable[int], positions: Iterable[_Position | None]
     ) -> tuple[TokenLogprob, ...]:
         """Convert those of generated tokens."""
-        top, wanted = options.top_logprobs or 0, frozenset(options.logprob_token_ids)
+        # Where the caller names tokens, vLLM gives those and the chosen one, and all of them are told.
+        top = None if options.logprob_token_ids else options.top_logprobs or 0
         return tuple(
-            self._place(token_id, position or {}, top, wanted)
+            self._place(token_id, position or {}, top)
             for token_id, position in zip(token_ids, positions, strict=False)
         )
 
@@ -39,16 +40,16 @@ class TokenLogprobs:
         """Convert those of a prompt, whose first token has none."""
         top = options.prompt_top_logprobs or 0
         return tuple(
-            self._place(token_id, position or {}, top, frozenset())
+            self._place(token_id, position or {}, top)
             for token_id, position in zip(token_ids, positions, strict=False)
         )
 
-    def _place(self, token_id: int, position: _Position, top: int, wanted: frozenset[int]) -> TokenLogprob:
+    def _place(self, token_id: int, position: _Position, top: int | None) -> TokenLogprob:
         # vLLM puts the chosen token before the likeliest ones, whether it is one of them or not.
         others = [
             self._entry(other_id, logprob)
             for other_id, logprob in position.items()
-            if other_id in wanted or (logprob.rank is not None and logprob.rank <= top and not wanted)
+            if top is None or (logprob.rank is not None and logprob.rank <= top)
         ]
         others.sort(key=lambda entry: -(entry.logprob or 0.0))
         return TokenLogprob(self._entry(token_id, position.get(token_id)), tuple(others))

@@ -910,9 +910,9 @@ private static final long serialVersionUID = 0L;
       emptyIntList();
   /**
    * <pre>
-   * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-   * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-   * `top_logprobs` above 0. Default: none.
+   * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+   * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+   * above 0. Default: none.
    * </pre>
    *
    * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -925,9 +925,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-   * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-   * `top_logprobs` above 0. Default: none.
+   * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+   * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+   * above 0. Default: none.
    * </pre>
    *
    * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -938,9 +938,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-   * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-   * `top_logprobs` above 0. Default: none.
+   * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+   * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+   * above 0. Default: none.
    * </pre>
    *
    * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4191,9 +4191,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4206,9 +4206,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4219,9 +4219,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4233,9 +4233,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4254,9 +4254,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4273,9 +4273,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -4293,9 +4293,9 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-     * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-     * `top_logprobs` above 0. Default: none.
+     * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+     * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+     * above 0. Default: none.
      * </pre>
      *
      * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>

@@ -604,9 +604,9 @@ public interface GenerationOptionsOrBuilder extends
 
   /**
    * <pre>
-   * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-   * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-   * `top_logprobs` above 0. Default: none.
+   * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+   * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+   * above 0. Default: none.
    * </pre>
    *
    * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -615,9 +615,9 @@ public interface GenerationOptionsOrBuilder extends
   java.util.List<java.lang.Integer> getLogprobTokenIdsList();
   /**
    * <pre>
-   * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-   * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-   * `top_logprobs` above 0. Default: none.
+   * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+   * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+   * above 0. Default: none.
    * </pre>
    *
    * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
@@ -626,9 +626,9 @@ public interface GenerationOptionsOrBuilder extends
   int getLogprobTokenIdsCount();
   /**
    * <pre>
-   * Tokens whose log probabilities are reported at each place of the answer, beside that of the chosen token, by their
-   * ids in the model's vocabulary, at most 128. They take the place of the likeliest tokens: refused together with a
-   * `top_logprobs` above 0. Default: none.
+   * Tokens whose log probabilities are reported at each place of the answer, by their ids in the model's vocabulary, at
+   * most 128. They and the chosen token take the place of the likeliest tokens: refused together with a `top_logprobs`
+   * above 0. Default: none.
    * </pre>
    *
    * <code>repeated int32 logprob_token_ids = 24 [(.buf.validate.field) = { ... }</code>
