@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import httpx
@@ -138,6 +138,15 @@ REQUESTS: list[tuple[str, str, dict, bytes | None, int]] = [
     ("POST", CHAT, {**JSON, "x-big": "x" * 20_000}, GOOD, 431),
     ("GET", "/palaver/v1/models?x=" + "y" * 20_000, {}, None, 431),
     ("GET", "/palaver/v1/models/" + "y" * 600, {}, None, 400),
+    ("GET", "/palaver/v1/models", JSON, b"{}", 400),
+    ("GET", "/palaver/v1/models/scripted", {}, b"x", 400),
+    ("GET", "/v1/models", JSON, b'{"model": "scripted"}', 400),
+    ("GET", "/v1/models/scripted", {}, b"x", 400),
+    ("GET", "/health", JSON, b"{}", 400),
+    ("GET", CHAT, JSON, GOOD, 405),
+    ("GET", "/v1/models?limit=3", {}, None, 400),
+    ("POST", OPENAI + "?api-version=2", JSON, GOOD_OPENAI, 400),
+    ("POST", CHAT + "?model=scripted", JSON, GOOD, 400),
 ]
 
 
@@ -152,6 +161,28 @@ async def test_a_request_that_nobody_serves_is_refused_in_the_shape_of_its_path(
             assert good.status_code == 200, good.text
 
     await assert_all(REQUESTS, check)
+
+
+async def test_a_body_that_comes_in_pieces_is_refused_where_none_belongs(pair):
+    async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+        for part in parts:
+            yield part
+
+    async with pair.client() as client:
+        for path in ("/palaver/v1/models", "/v1/models", "/health"):
+            answer = await client.request("GET", path, content=pieces(b"{", b"}"))
+            document = assert_shape(path, answer.status_code, answer.headers, answer.content)
+            assert answer.status_code == 400
+            assert "This method takes no body" in str(document)
+            assert (await client.request("GET", path, content=pieces())).status_code == 200  # declared, and empty
+
+
+async def test_head_is_told_what_a_path_takes(pair):
+    async with pair.client() as client:
+        for path in ("/health", "/v1/models", CHAT):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (405, b"")
+            assert answer.headers["allow"] == ("POST, OPTIONS" if path == CHAT else "GET, OPTIONS")
 
 
 async def test_a_body_of_100_megabytes_is_refused_long_before_its_end(pair):

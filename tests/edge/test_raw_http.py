@@ -119,6 +119,16 @@ async def test_malformed_http_is_refused_and_smuggles_nothing(pair):
         assert b"root:" not in answer.data, what
 
 
+async def test_who_asks_before_sending_a_body_is_told_to_go_on_or_refused_at_once(pair):
+    body = b'{"messages": [{"role": "ROLE_USER", "content": [{"text": "hi"}]}]}'
+    length = (f"Content-Length: {len(body)}", "Expect: 100-continue")
+    good = request(f"POST {CHAT} HTTP/1.1", HOST, "Content-Type: application/json", *length)
+    answer = await raw(pair, [good, body], pause=0.1)
+    assert answer.data.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), answer.data
+    refused = await raw(pair, [request(f"POST {CHAT} HTTP/1.1", HOST, "Content-Type: text/plain", *length)])
+    assert b"HTTP/1.1 415 " in refused.data
+
+
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """One HTTP/2 frame (RFC 9113, section 4.1)."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + struct.pack(">I", stream) + payload
@@ -137,6 +147,16 @@ def get(stream: int, path: str = "/health", *more: bytes, flags: int = 5) -> byt
     pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", "localhost"), (":path", path)]
     block = b"".join(literal(name, value) for name, value in pseudo) + b"".join(more)
     return frame(HEADERS, flags, stream, block)
+
+
+async def test_a_body_without_a_length_is_refused_where_none_belongs(pair):
+    for path in ("/health", "/v1/models"):
+        asked = PREFACE + get(1, path, flags=4) + frame(DATA, 1, 1, b"{}")
+        answer = await raw(pair, [asked], alpn="h2")
+        assert b"This method takes no body" in answer.data
+        empty = PREFACE + get(1, path, flags=4) + frame(DATA, 1, 1)
+        answer = await raw(pair, [empty], alpn="h2")
+        assert b"scripted" in answer.data
 
 
 HTTP2: list[tuple[str, Callable[[], bytes]]] = [

@@ -40,16 +40,15 @@ def example_flags() -> list[str]:
 def test_the_example_is_what_its_command_renders(tmp_path):
     done = render(tmp_path, *example_flags())
     assert done.returncode == 0, done.stderr
-    for name in ("envoy.yaml", "certificate.yaml"):
+    for name in ("envoy.yaml", "certificate.yaml", "access-log.yaml"):
         assert (EXAMPLE / name).read_text() == (tmp_path / name).read_text(), f"render deploy/envoy/{name} anew"
 
 
 def test_envoy_accepts_the_example(tmp_path):
     # The example names paths of its container: the descriptors are put where this machine has them.
     (tmp_path / "palaver.binpb").write_bytes(descriptor_set())
-    text = (EXAMPLE / "envoy.yaml").read_text().replace("/etc/palaver/edge", str(tmp_path))
-    (tmp_path / "envoy.yaml").write_text(text)
-    (tmp_path / "certificate.yaml").write_text((EXAMPLE / "certificate.yaml").read_text())
+    for file in EXAMPLE.glob("*.yaml"):
+        (tmp_path / file.name).write_text(file.read_text().replace("/etc/palaver/edge", str(tmp_path)))
     done = validate(tmp_path / "envoy.yaml")
     assert done.returncode == 0, done.stderr
 

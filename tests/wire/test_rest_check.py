@@ -16,6 +16,7 @@ CHAT = "/palaver/v1/chat"
 STREAM = "/palaver/v1/chat:stream"
 COUNT = "/palaver/v1/chat:countTokens"
 MODELS = "/palaver/v1/models"
+OPENAI = "/v1/chat/completions"
 SAID = {"role": "ROLE_USER", "content": [{"text": "hi"}]}
 
 
@@ -102,7 +103,6 @@ BAD = {
     "bytes that are no UTF-8": ("POST", CHAT, b'{"model": "\xff"}', MALFORMED, None),
     "half a character": ("POST", CHAT, b'{"model": "\\ud800"}', MALFORMED, "model"),
     "deep nesting": ("POST", CHAT, DEEP, MALFORMED, None),
-    "a body where none belongs": ("GET", MODELS, b"{}", MALFORMED, None),
     "an unknown query parameter": ("GET", f"{MODELS}?size=3", b"", UNKNOWN, "size"),
     "a query where none belongs": ("POST", f"{CHAT}?model=x", body(), UNKNOWN, "model"),
     "the path's field in the query": ("GET", f"{MODELS}/x?name=models/y", b"", UNKNOWN, "name"),
@@ -122,6 +122,13 @@ def test_anything_else_is_refused_by_its_path(bad):
     assert error.reason is reason
     assert [violation.field for violation in error.violations] == ([field] if field else [])
     assert error.message.startswith(f"{field}: " if field else "Th")
+
+
+def test_of_a_body_that_its_method_reads_itself_the_query_alone_is_looked_at():
+    assert check_request("POST", OPENAI, b"{") is None
+    error = check_request("POST", f"{OPENAI}?api-version=1", b"{}")
+    assert error is not None
+    assert (error.reason, error.violations[0].field) == (UNKNOWN, "api-version")
 
 
 def test_a_close_name_is_told():

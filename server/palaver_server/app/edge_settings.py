@@ -72,6 +72,7 @@ def edge_configuration(settings: Settings, places: EdgePlaces) -> EdgeConfigurat
         certificates=_certificates(settings, places),
         routes=routes(),
         access_log=places.access_log,
+        access_log_refusals=settings.edge_access_log_refusals,
         origins=tuple(filter(None, (origin.strip() for origin in (settings.edge_origins or "").split(",")))),
         max_request_bytes=settings.max_request_bytes,
         max_response_bytes=settings.max_response_bytes,

@@ -1,4 +1,4 @@
--- Four things that no setting of Envoy does.
+-- Five things that no setting of Envoy does.
 
 -- A caller's request id goes into logs and answers as it is: one that could break either, or hide a text in them, gets
 -- another in its place.
@@ -10,6 +10,19 @@ function envoy_on_request(handle)
   end
   if headers:get("x-grpc-web") ~= nil then
     handle:streamInfo():dynamicMetadata():set("palaver", "is_web", true)
+  end
+  refuse_body(handle)
+end
+
+-- With GET, HTTP gives a body no meaning, and Envoy would drop it: whoever puts fields there is told. Nothing waits where
+-- there is none.
+function refuse_body(handle)
+  if not handle:metadata():get("takes_no_body") then
+    return
+  end
+  local body = handle:body()
+  if body ~= nil and body:length() > 0 then
+    handle:respond({ [":status"] = "400" }, "This method takes no body; its fields are query parameters.")
   end
 end
 

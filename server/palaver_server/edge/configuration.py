@@ -82,6 +82,8 @@ class EdgeConfiguration:
     routes: Routes
     access_log: str
     """``stdout``, ``off``, or the path of a file."""
+    access_log_refusals: int
+    """Lines a second in it of calls that the edge refused or that need no key."""
     origins: Sequence[str] = field(default_factory=tuple)
     """Web origins whose pages may call: ``https://app.example.com``."""
     max_request_bytes: int

@@ -15,6 +15,7 @@ CONFIGURATION = "envoy.yaml"
 DESCRIPTORS = "palaver.binpb"
 CERTIFICATE = "certificate.yaml"
 CLIENT_CA = "client-ca.yaml"
+ACCESS_LOG = "access-log.yaml"
 
 ALLOWED_HEADERS = (
     *("authorization", "x-api-key", "content-type", "accept", "x-request-id", "traceparent", "tracestate"),
@@ -66,11 +67,16 @@ def render(configuration: EdgeConfiguration, descriptor_set: bytes, folder: Path
     }
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / DESCRIPTORS, descriptor_set)
-    names = [CERTIFICATE, *([CLIENT_CA] if configuration.certificates.client_ca else []), CONFIGURATION]
-    for name in names:
-        _write(folder / name, environment.get_template(f"{name}.j2").render(values).encode())
-    if configuration.certificates.client_ca is None:
-        (folder / CLIENT_CA).unlink(missing_ok=True)
+    for name, is_needed in (
+        (CERTIFICATE, True),
+        (CLIENT_CA, configuration.certificates.client_ca is not None),
+        (ACCESS_LOG, configuration.access_log != "off"),
+        (CONFIGURATION, True),
+    ):
+        if is_needed:
+            _write(folder / name, environment.get_template(f"{name}.j2").render(values).encode())
+        else:
+            (folder / name).unlink(missing_ok=True)
     return folder / CONFIGURATION
 
 
@@ -80,6 +86,7 @@ class _Names:
     descriptors = DESCRIPTORS
     certificate = CERTIFICATE
     client_ca = CLIENT_CA
+    access_log = ACCESS_LOG
 
 
 def _write(path: Path, content: bytes) -> None:

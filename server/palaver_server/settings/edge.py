@@ -47,6 +47,11 @@ class EdgeSettings(BaseModel):
         description="A file, stdout or off. auto: beside the log of `palaver up` where that is JSON; on a terminal "
         "run/access.log in the state folder, begun anew at each start.",
     )
+    edge_access_log_refusals: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        10,
+        description="Lines a second in the edge's access log for calls that the edge refused or that need no key; a "
+        "hundred times as many at once. Those left out are counted.",
+    )
     edge_max_connections: Count = Field(
         1024, description="Open connections to the TLS port; one with TLS holds some 50 KB."
     )

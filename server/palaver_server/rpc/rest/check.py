@@ -18,7 +18,9 @@ MAX_REPORTED = 16
 
 
 def check_request(http_method: str, path: str, body: bytes) -> PalaverError | None:
-    """Tell why a request cannot be served, or None where it can, or where it means no typed method of the contract.
+    """Tell why a request cannot be served, or None where it can, or where it means no method of the contract.
+
+    Of methods that read bodies themselves, such as OpenAI's, the query alone is looked at.
 
     Args:
         http_method: ``GET``, ``POST`` and so on, in capitals.
@@ -27,8 +29,8 @@ def check_request(http_method: str, path: str, body: bytes) -> PalaverError | No
     """
     bare_path, _, query_string = path.partition("?")
     route = routes.find(http_method, bare_path)
-    if route is None or route.request.full_name == "google.api.HttpBody":
-        return None  # nothing of ours, which the edge's routes refuse, or a method that reads bodies itself
+    if route is None:
+        return None  # nothing of ours: the edge's routes refuse it
     try:
         return _refusal([*query.faults(query_string, route), *_body_faults(body, route)])
     except PalaverError as error:
@@ -36,10 +38,8 @@ def check_request(http_method: str, path: str, body: bytes) -> PalaverError | No
 
 
 def _body_faults(body: bytes, route: routes.Route) -> list[Fault]:
-    if route.body_message is None:
-        if body:
-            raise PalaverError(Reason.MALFORMED_REQUEST, "This method takes no body; its fields are query parameters.")
-        return []
+    if route.body_message is None or route.body_message.full_name == "google.api.HttpBody":
+        return []  # the edge refuses a body where none belongs, and a method that takes it raw reads it itself
     parsed = _parsed(body, route)
     if not isinstance(parsed, dict):
         raise PalaverError(Reason.MALFORMED_REQUEST, "The body must be a JSON object.")
