@@ -30,8 +30,7 @@ class TokenLogprobs:
         # Where the caller names tokens, vLLM gives those and the chosen one, and all of them are told.
         top = None if options.logprob_token_ids else options.top_logprobs or 0
         return tuple(
-            self._place(token_id, position or {}, top)
-            for token_id, position in zip(token_ids, positions, strict=False)
+            self._place(token_id, position or {}, top) for token_id, position in zip(token_ids, positions, strict=False)
         )
 
     def of_prompt(
@@ -40,8 +39,7 @@ class TokenLogprobs:
         """Convert those of a prompt, whose first token has none."""
         top = options.prompt_top_logprobs or 0
         return tuple(
-            self._place(token_id, position or {}, top)
-            for token_id, position in zip(token_ids, positions, strict=False)
+            self._place(token_id, position or {}, top) for token_id, position in zip(token_ids, positions, strict=False)
         )
 
     def _place(self, token_id: int, position: _Position, top: int | None) -> TokenLogprob:
