@@ -44,6 +44,14 @@ def said(text: str = "hi", role: str = "ROLE_USER") -> dict[str, Any]:
     return {"role": role, "content": [{"text": text}]}
 
 
+def calls(*ids: str) -> dict[str, Any]:
+    return {"role": "ROLE_ASSISTANT", "tool_calls": [{"id": one, "name": "f"} for one in ids]}
+
+
+def result(call_id: str) -> dict[str, Any]:
+    return {**said("sunny", "ROLE_TOOL"), "tool_call_id": call_id}
+
+
 def chat(**fields: Any) -> dict[str, Any]:
     return {"messages": [said()], **fields}
 
@@ -174,6 +182,15 @@ TABLE = [
         {"messages": [{"role": 3, "tool_calls": [{"id": "1"}]}, said()]},
         "messages[0].tool_calls[0].name",
     ),
+    Bad("a result of no call", {"messages": [said(), result("1")]}, "messages[1].tool_call_id"),
+    Bad("a result before its call", {"messages": [result("1"), calls("1"), said()]}, "messages[0].tool_call_id"),
+    Bad("a result of another call", {"messages": [calls("1"), result("2")]}, "messages[1].tool_call_id"),
+    Bad("a second result", {"messages": [calls("1"), result("1"), result("1")]}, "messages[2].tool_call_id"),
+    Bad("two calls of one id", {"messages": [calls("1", "2", "1"), result("1")]}, "messages[0].tool_calls[2].id"),
+    Bad("a call without an id", {"messages": [calls(""), said()]}, "messages[0].tool_calls[0].id"),
+    Bad("streaming a result of no call", {"chat": {"messages": [result("1")]}}, "chat.messages[0].tool_call_id", method=STREAM),
+    Bad("counting a result of no call", {"chat": {"messages": [result("1")]}}, "chat.messages[0].tool_call_id", method=COUNT),
+    Bad("a choice of another tool", chat(tools=[{"name": "f"}], tool_choice={"tool_name": "g"}), "tool_choice"),
     Bad("a call that nobody makes", chat(tools=[{"name": "f"}], tool_choice={"tool_name": "f"}), "tool_choice", UNSUPPORTED),
     Bad("a response format", chat(response_format={"json_object": {}}), "response_format", UNSUPPORTED),
     Bad("effort", chat(reasoning={"effort": 2}), "reasoning.effort", UNSUPPORTED),

@@ -30,6 +30,13 @@ def user(content: Any) -> dict[str, Any]:
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+OTHER = {"type": "function", "function": {"name": "g"}}
+CALLING = {"role": "assistant", "tool_calls": [CALL]}
+
+
+def result(call_id: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": "sunny"}
+
 
 ROWS = [
     # JSON itself
@@ -101,6 +108,19 @@ ROWS = [
     Row(said(user([{"type": "text"}])), "messages[0].content[0].text"),
     Row(said(user([{"text": "x"}])), "messages[0].content[0].type"),
     Row(said(user(["x"])), "messages[0].content[0]"),
+    # tools, calls and results that do not belong together
+    Row(said(user("x"), result("c1")), "messages[1].tool_call_id"),
+    Row(said(result("c1"), CALLING, user("x")), "messages[0].tool_call_id"),
+    Row(said(CALLING, result("c2")), "messages[1].tool_call_id"),
+    Row(said(CALLING, result("c1"), result("c1")), "messages[2].tool_call_id"),
+    Row(said(CALLING, {"role": "tool", "content": "sunny"}), "messages[1].tool_call_id"),
+    Row(said({"role": "assistant", "tool_calls": [CALL, CALL]}, result("c1")), "messages[0].tool_calls[1].id"),
+    Row(said({"role": "assistant", "tool_calls": [{**CALL, "id": ""}]}, user("x")), "messages[0].tool_calls[0].id"),
+    Row(said({**user("x"), "tool_calls": [CALL]}), "messages[0].tool_calls"),
+    Row(asking(tools=[FUNCTION, FUNCTION]), "tools"),
+    Row(asking(tools=[FUNCTION], tool_choice=OTHER), "tool_choice"),
+    Row(asking(tool_choice=OTHER), "tool_choice"),
+    Row(asking(tool_choice="required"), "tool_choice"),
     # one thing said twice, or said where it means nothing
     Row(asking(max_tokens=1, max_completion_tokens=2), "max_tokens"),
     Row(asking(stream_options={"include_usage": True}), "stream_options"),

@@ -16,11 +16,11 @@ from palaver_server.rpc.call import (
     current_call,
     deadline_of,
     note_generation,
-    note_origin,
     seconds_before_engine,
 )
 from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import status_from_error, told_error
+from palaver_server.rpc.generation import generation_of
 from palaver_server.rpc.kept_alive import KeptAlive
 from palaver_server.rpc.streamed_answer import stream_answer
 from palaver_server.rpc.validation import check
@@ -48,15 +48,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         """Answer in one piece."""
         check(request)
         call = current_call.get()
-        note_origin(call, request)
-        generation = codec.request_from_proto(
-            request,
-            request_id=call.request_id,
-            client=call.client,
-            is_streamed=False,
-            field_prefix="",
-            deadline=deadline_of(context),
-        )
+        generation = generation_of(call, request, deadline=deadline_of(context))
         note_generation(call, generation, self._chat.model.model_id)
         async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
             create_time = codec.timestamp_now()
@@ -93,16 +85,8 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         self, request: chat_service_pb2.StreamChatRequest, context: Context, call: Call, write: Write
     ) -> None:
         check(request)
-        note_origin(call, request.chat)
-        generation = codec.request_from_proto(
-            request.chat,
-            request_id=call.request_id,
-            client=call.client,
-            is_streamed=True,
-            field_prefix="chat.",
-            deadline=deadline_of(context),
-            has_running_usage=request.include_running_usage,
-            min_tokens_per_delta=request.min_tokens_per_delta if request.HasField("min_tokens_per_delta") else None,
+        generation = generation_of(
+            call, request.chat, field_prefix="chat.", deadline=deadline_of(context), stream=request
         )
         note_generation(call, generation, self._chat.model.model_id)
         async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
@@ -133,12 +117,4 @@ def _unanswered(
 ) -> GenerationRequest:
     """The domain's request of a call that generates nothing."""
     check(request)
-    call = current_call.get()
-    return codec.request_from_proto(
-        request.chat,
-        request_id=call.request_id,
-        client=call.client,
-        is_streamed=False,
-        field_prefix="chat.",
-        deadline=None,
-    )
+    return generation_of(current_call.get(), request.chat, field_prefix="chat.")

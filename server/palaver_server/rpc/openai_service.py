@@ -15,10 +15,10 @@ from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
-from palaver_server.rpc import codec
-from palaver_server.rpc.call import current_call, deadline_of, note_generation, note_origin
+from palaver_server.rpc.call import current_call, deadline_of, note_generation
 from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import told_error
+from palaver_server.rpc.generation import generation_of
 from palaver_server.rpc.openai.blame import in_callers_words, type_error
 from palaver_server.rpc.openai.body import Body, StreamOptions
 from palaver_server.rpc.openai.chunks import Chunks
@@ -147,16 +147,8 @@ def _generation(body: Body, context: Context) -> GenerationRequest:
     """The domain's request, by the contract's: what the contract does not allow is refused there, and only there."""
     request = request_from_body(body)
     check(request)
-    call = current_call.get()
-    note_origin(call, request.chat)
-    generation = codec.request_from_proto(
-        request.chat,
-        request_id=call.request_id,
-        client=call.client,
-        is_streamed=body.stream,
-        field_prefix="",
-        deadline=deadline_of(context),
-        min_tokens_per_delta=request.min_tokens_per_delta if request.HasField("min_tokens_per_delta") else None,
+    generation = generation_of(
+        current_call.get(), request.chat, deadline=deadline_of(context), stream=request if body.stream else None
     )
     seed = wide_seed(body)
     return generation if seed is None else replace(generation, options=replace(generation.options, seed=seed))

@@ -30,10 +30,11 @@ type Message struct {
 	// What is said, in order, at most 1024 pieces. A system or user message needs one piece at least. An assistant
 	// message may have none, for example when it only calls tools, and a tool may answer with nothing.
 	Content []*ContentPart `protobuf:"bytes,2,rep,name=content,proto3" json:"content,omitempty"`
-	// The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+	// The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+	// message can have them. They may stay without an answer.
 	ToolCalls []*ToolCall `protobuf:"bytes,3,rep,name=tool_calls,json=toolCalls,proto3" json:"tool_calls,omitempty"`
 	// The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-	// any other.
+	// any other. An earlier message must have the call, and no message between may have answered it.
 	ToolCallId string `protobuf:"bytes,4,opt,name=tool_call_id,json=toolCallId,proto3" json:"tool_call_id,omitempty"`
 	// What the model thought before it spoke, at most 16 MiB. Only an assistant message can have it. In a request it is
 	// handed to the model's chat template, which decides whether earlier thoughts are shown to the model again.

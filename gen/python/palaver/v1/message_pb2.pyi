@@ -37,7 +37,7 @@ class Message(_message.Message):
     """The one who speaks. Required."""
     tool_call_id: _builtins.str
     """The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-    any other.
+    any other. An earlier message must have the call, and no message between may have answered it.
     """
     reasoning: _builtins.str
     """What the model thought before it spoke, at most 16 MiB. Only an assistant message can have it. In a request it is
@@ -55,7 +55,9 @@ class Message(_message.Message):
 
     @_builtins.property
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_tool_call_pb2.ToolCall]:
-        """The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them."""
+        """The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+        message can have them. They may stay without an answer.
+        """
 
     def __init__(
         self,

@@ -155,7 +155,8 @@ private static final long serialVersionUID = 0L;
   private java.util.List<dev.palaver.v1.ToolCall> toolCalls_;
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -166,7 +167,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -178,7 +180,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -189,7 +192,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -200,7 +204,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -217,7 +222,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-   * any other.
+   * any other. An earlier message must have the call, and no message between may have answered it.
    * </pre>
    *
    * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -239,7 +244,7 @@ private static final long serialVersionUID = 0L;
   /**
    * <pre>
    * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-   * any other.
+   * any other. An earlier message must have the call, and no message between may have answered it.
    * </pre>
    *
    * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -1296,7 +1301,8 @@ private static final long serialVersionUID = 0L;
 
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1310,7 +1316,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1324,7 +1331,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1338,7 +1346,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1359,7 +1368,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1377,7 +1387,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1397,7 +1408,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1418,7 +1430,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1436,7 +1449,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1454,7 +1468,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1473,7 +1488,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1490,7 +1506,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1507,7 +1524,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1518,7 +1536,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1532,7 +1551,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1547,7 +1567,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1558,7 +1579,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1570,7 +1592,8 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+     * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+     * message can have them. They may stay without an answer.
      * </pre>
      *
      * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -1598,7 +1621,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-     * any other.
+     * any other. An earlier message must have the call, and no message between may have answered it.
      * </pre>
      *
      * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -1619,7 +1642,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-     * any other.
+     * any other. An earlier message must have the call, and no message between may have answered it.
      * </pre>
      *
      * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -1641,7 +1664,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-     * any other.
+     * any other. An earlier message must have the call, and no message between may have answered it.
      * </pre>
      *
      * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -1659,7 +1682,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-     * any other.
+     * any other. An earlier message must have the call, and no message between may have answered it.
      * </pre>
      *
      * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -1674,7 +1697,7 @@ private static final long serialVersionUID = 0L;
     /**
      * <pre>
      * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-     * any other.
+     * any other. An earlier message must have the call, and no message between may have answered it.
      * </pre>
      *
      * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>

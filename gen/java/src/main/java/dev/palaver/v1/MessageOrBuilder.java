@@ -80,7 +80,8 @@ public interface MessageOrBuilder extends
 
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -89,7 +90,8 @@ public interface MessageOrBuilder extends
       getToolCallsList();
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -97,7 +99,8 @@ public interface MessageOrBuilder extends
   dev.palaver.v1.ToolCall getToolCalls(int index);
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -105,7 +108,8 @@ public interface MessageOrBuilder extends
   int getToolCallsCount();
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -114,7 +118,8 @@ public interface MessageOrBuilder extends
       getToolCallsOrBuilderList();
   /**
    * <pre>
-   * The tools that the model calls in this turn, in order, at most 128. Only an assistant message can have them.
+   * The tools that the model calls in this turn, in order, at most 128, each with an `id` of its own. Only an assistant
+   * message can have them. They may stay without an answer.
    * </pre>
    *
    * <code>repeated .palaver.v1.ToolCall tool_calls = 3 [(.buf.validate.field) = { ... }</code>
@@ -125,7 +130,7 @@ public interface MessageOrBuilder extends
   /**
    * <pre>
    * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-   * any other.
+   * any other. An earlier message must have the call, and no message between may have answered it.
    * </pre>
    *
    * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
@@ -135,7 +140,7 @@ public interface MessageOrBuilder extends
   /**
    * <pre>
    * The `id` of the tool call that this message answers, at most 256 characters. Required in a tool message, refused in
-   * any other.
+   * any other. An earlier message must have the call, and no message between may have answered it.
    * </pre>
    *
    * <code>string tool_call_id = 4 [(.buf.validate.field) = { ... }</code>
