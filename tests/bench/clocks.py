@@ -12,6 +12,9 @@ import psutil
 
 _libc = ctypes.CDLL(None)
 
+ENGINE_TITLE = "VLLM::"
+"""How the names of vLLM's own processes begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Processes:
@@ -20,6 +23,17 @@ class Processes:
     front_end: tuple[int, ...]
     engine: tuple[int, ...]
     client: tuple[int, ...]
+
+    @classmethod
+    def of(cls, *servers: int) -> Processes:
+        """Servers and all that they have started, asked by this process.
+
+        What vLLM has named an engine or a worker is the engine, with its children. All else works for the front end.
+        """
+        started = {pid for server in servers for pid in (server, *descendants(server))}
+        cores = {pid for pid in started if psutil.Process(pid).name().startswith(ENGINE_TITLE)}
+        engine = cores | {child for core in cores for child in descendants(core)}
+        return cls(tuple(started - engine), tuple(engine), (os.getpid(),))
 
 
 def descendants(pid: int) -> tuple[int, ...]:

@@ -13,18 +13,19 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY_MODEL = Path("tests", "models", "tiny-glm")
 """A few million parameters: the engine is so fast that what stands in front of it is the bottleneck."""
 
+MAX_STREAMS = 512
+"""What the engine's flags and the servers' limits make room for at once."""
+
 EngineName = Literal["vllm", "scripted"]
 
 ENGINE_FLAGS = (
     *("--max-model-len", "2048"),
     *("--dtype", "bfloat16"),
     "--enforce-eager",
-    *("--max-num-seqs", "256"),
+    *("--max-num-seqs", str(MAX_STREAMS)),
     *("--kv-cache-memory-bytes", "1G"),
 )
-"""vLLM's engine arguments, the same for every peer, so that nobody's defaults decide. Room for 256 streams."""
-MAX_STREAMS = 256
-"""What the engine's flags and the servers' limits make room for at once."""
+"""vLLM's engine arguments, the same for every peer, so that nobody's defaults decide."""
 
 CONVERSATION = (
     ("user", "Count to 21."),
@@ -50,6 +51,8 @@ class Ask(BaseModel):
     conversation: tuple[tuple[str, str], ...]
     """Pairs of role and text."""
     max_output_tokens: int
+    ignores_end: bool = False
+    """The answer goes on to its last token, whatever the model says: so all have the length asked for."""
     client_seconds_per_token: float = 0.0
     """CPU time that a client over the network takes for a token. A peer without a network burns it next to itself."""
 
@@ -94,6 +97,7 @@ class Plan(BaseModel):
             ask=Ask(
                 conversation=self.conversation,
                 max_output_tokens=self.tokens,
+                ignores_end=self.engine == "vllm",
                 client_seconds_per_token=client_seconds_per_token,
             ),
             streams=streams,

@@ -62,10 +62,19 @@ class Launched:
                 if text in (line := self._unread.popleft()):
                     return line
             if has_ended:
-                raise self.failure(f"ended with status {self._process.returncode} before it was ready")
+                self.check()
             if asyncio.get_running_loop().time() > ends_at:
                 raise self.failure(f"was not ready within {seconds:g} seconds")
             await asyncio.sleep(POLL_SECONDS)
+
+    def check(self) -> None:
+        """See that it is there, while it starts.
+
+        Raises:
+            BenchError: it has ended.
+        """
+        if self._process.returncode is not None:
+            raise self.failure(f"ended with status {self._process.returncode} before it was ready")
 
     async def exchange(self, line: str, *, seconds: float) -> str:
         """Write a line to its standard input and wait for the line that it answers.

@@ -119,9 +119,9 @@ def test_a_peer_that_does_not_serve_the_engine_is_refused() -> None:
     ("text", "is_seen"), [("\n", False), ("\n<think>", False), ("\n<think></think>\n", False), ("<think>So", True)]
 )
 def test_the_bare_engines_answer_begins_with_a_word(text: str, is_seen: bool) -> None:
-    from tests.bench.peers.raw import _unseen  # noqa: PLC0415  # beside the module's other tests, which need no peer
+    from tests.bench.peers.beginning import unseen  # noqa: PLC0415
 
-    assert (_unseen(text) is None) == is_seen
+    assert (unseen(text) is None) == is_seen
 
 
 def test_every_way_to_ask_palaver_is_measured_alike(tmp_path: Path) -> None:

@@ -16,6 +16,10 @@ MODULES = {
     "raw": "raw",
     "scripted": "scripted",
     "vllm-openai": "vllm_openai",
+    "vllm-grpc": "smg_grpc",
+    "smg": "smg",
+    "flask": "flask_transformers",
+    "uncoalesced": "uncoalesced",
     "unwatched": "unwatched",
     "watched": "watched",
 }

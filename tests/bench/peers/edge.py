@@ -6,20 +6,17 @@ Both processes are the front end: Envoy's CPU time is part of what a token costs
 from __future__ import annotations
 
 import json
-import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import psutil
 
 from tests.bench.clocks import Processes
 from tests.bench.peers.palaver_grpc import server_command
 from tests.bench.plan import Plan
 from tests.bench.processes import Launcher
 
-ENVOY = "envoy"
 ANY_PORT = "127.0.0.1:0"
 PORTS = ("--listen", ANY_PORT, "--edge-listen", ANY_PORT, "--edge-status-listen", ANY_PORT)
 
@@ -44,11 +41,8 @@ class Edge:
         return Path(self.ca).read_bytes()
 
     def processes(self) -> Processes:
-        """The server and Envoy are the front end; what else the server has started is the engine."""
-        children = psutil.Process(self.pid).children(recursive=True)
-        envoys = tuple(child.pid for child in children if child.name() == ENVOY)
-        engine = tuple(child.pid for child in children if child.pid not in envoys)
-        return Processes((self.pid, *envoys), engine, (os.getpid(),))
+        """The server and Envoy, which the server has started, are the front end."""
+        return Processes.of(self.pid)
 
     def session(self) -> aiohttp.ClientSession:
         """Connections over TLS, as many as there are streams."""

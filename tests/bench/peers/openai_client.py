@@ -8,6 +8,7 @@ import aiohttp
 
 from tests.bench.clocks import Processes
 from tests.bench.peers import sse
+from tests.bench.peers.beginning import unseen
 from tests.bench.peers.peer import Answer
 from tests.bench.plan import Ask
 
@@ -37,11 +38,16 @@ class OpenAIClient:
             "temperature": 0,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **({"ignore_eos": True} if ask.ignores_end else {}),
         }
         began, pieces = await sse.ask(self._session, self._url, body)
         times = []
+        hidden: str | None = ""
         for came_at, event in sse.events(pieces):
-            if any(choice["delta"].get("content") for choice in event["choices"]):
+            text = "".join(_text(choice["delta"]) for choice in event["choices"])
+            if hidden is not None:
+                hidden = unseen(hidden + text)
+            if hidden is None and text:
                 times.append(came_at)
             if event.get("usage"):
                 usage = event["usage"]
@@ -54,3 +60,8 @@ class OpenAIClient:
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+def _text(delta: dict[str, Any]) -> str:
+    """What a reader is shown: words of the answer, or of the thoughts before it by the name that the server has."""
+    return "".join(delta.get(name) or "" for name in ("reasoning_content", "reasoning", "content"))

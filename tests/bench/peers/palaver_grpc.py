@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from time import perf_counter
@@ -12,7 +11,7 @@ import grpc
 
 from palaver.v1 import chat_service_pb2, generation_options_pb2, message_pb2, role_pb2
 from palaver.v1.content_part_pb2 import ContentPart
-from tests.bench.clocks import Processes, descendants
+from tests.bench.clocks import Processes
 from tests.bench.peers.peer import Answer
 from tests.bench.plan import MAX_STREAMS, Ask, Plan
 from tests.bench.processes import Launcher
@@ -53,7 +52,7 @@ class PalaverClient:
         return Answer(began, times[1:-1], started.prompt_token_count, usage.output_token_count)
 
     def processes(self) -> Processes:
-        """The server's are the front end; those that it has started are the engine."""
+        """Who works for the answers."""
         return self._processes
 
     async def close(self) -> None:
@@ -83,7 +82,7 @@ class PalaverGrpc:
         """Open the connections."""
         address, pid = json.loads(found).values()
         channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(CONNECTIONS)]
-        return PalaverClient(channels, Processes((pid,), descendants(pid), (os.getpid(),)))
+        return PalaverClient(channels, Processes.of(pid))
 
 
 PEER = PalaverGrpc()
@@ -105,7 +104,9 @@ def chat_request(ask: Ask) -> chat_service_pb2.ChatRequest:
             message_pb2.Message(role=role_pb2.Role.Value(f"ROLE_{role.upper()}"), content=[ContentPart(text=text)])
             for role, text in ask.conversation
         ],
-        options=generation_options_pb2.GenerationOptions(temperature=0.0, max_output_tokens=ask.max_output_tokens),
+        options=generation_options_pb2.GenerationOptions(
+            temperature=0.0, max_output_tokens=ask.max_output_tokens, ignore_eos=ask.ignores_end or None
+        ),
     )
 
 

@@ -6,13 +6,12 @@ The one piece of an answer comes at its end, so its time to the first token is t
 from __future__ import annotations
 
 import json
-import os
 from time import perf_counter
 
 import grpc
 
 from palaver.v1 import chat_service_pb2
-from tests.bench.clocks import Processes, descendants
+from tests.bench.clocks import Processes
 from tests.bench.peers.palaver_grpc import CHANNEL_OPTIONS, CONNECTIONS, PalaverGrpc, chat_request
 from tests.bench.peers.peer import Answer
 from tests.bench.plan import Ask, Plan
@@ -44,8 +43,8 @@ class UnaryClient:
         return Answer(began, [came_at], usage.prompt_token_count, usage.output_token_count)
 
     def processes(self) -> Processes:
-        """The server's process is the front end; those that it has started are the engine."""
-        return Processes((self._pid,), descendants(self._pid), (os.getpid(),))
+        """Who works for the answers."""
+        return Processes.of(self._pid)
 
     async def close(self) -> None:
         """Close the connections."""

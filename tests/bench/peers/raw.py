@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.bench.burner import Burner
 from tests.bench.clocks import Processes, descendants
+from tests.bench.peers.beginning import unseen as unseen_text
 from tests.bench.peers.peer import Answer
 from tests.bench.plan import Ask, Plan
 from tests.bench.processes import Launcher
@@ -21,9 +22,6 @@ if TYPE_CHECKING:  # vLLM takes seconds to import, and only the load process nee
     from vllm import SamplingParams
     from vllm.inputs import TokensInput
     from vllm.v1.engine.async_llm import AsyncLLM
-
-
-MARKS = ("<think>", "</think>")
 
 
 class RawClient:
@@ -46,7 +44,7 @@ class RawClient:
         async for output in self._llm.generate(prompt, params, str(next(self._serial))):
             (completion,) = output.outputs
             if unseen is not None:
-                unseen = _unseen(unseen + completion.text)
+                unseen = unseen_text(unseen + completion.text)
             if unseen is None and completion.text:
                 times.append(perf_counter())
             new_tokens = len(completion.token_ids)
@@ -74,7 +72,12 @@ class RawClient:
         rendered = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
         assert isinstance(rendered, list)  # the text is for those who do not tokenize
         prompt = tokens_input(rendered)
-        params = SamplingParams(temperature=0.0, max_tokens=ask.max_output_tokens, output_kind=RequestOutputKind.DELTA)
+        params = SamplingParams(
+            temperature=0.0,
+            max_tokens=ask.max_output_tokens,
+            ignore_eos=ask.ignores_end,
+            output_kind=RequestOutputKind.DELTA,
+        )
         prepared = self._prepared[ask] = (prompt, params)
         return prepared
 
@@ -106,11 +109,3 @@ class Raw:
 
 
 PEER = Raw()
-
-
-def _unseen(text: str) -> str | None:
-    """The beginning of an answer while it is nothing but layout; then None."""
-    words = text
-    for mark in MARKS:
-        words = words.replace(mark, "")
-    return None if words.strip() else text

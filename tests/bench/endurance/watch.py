@@ -1,0 +1,39 @@
+"""Looks at the server's memory and descriptors while it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import psutil
+from pydantic import BaseModel
+
+from tests.bench.clocks import Processes
+
+
+class Look(BaseModel):
+    """One look."""
+
+    calls: int
+    """That had ended by then."""
+    front_end_mib: float
+    """What no other process shares with it, and its part of what others do (``Pss``)."""
+    engine_mib: float
+    descriptors: int
+    """Open in the server's processes without the engine's: files, sockets, pipes."""
+    threads: int
+
+
+def look(processes: Processes, calls: int) -> Look:
+    """Look now."""
+    front_end = [psutil.Process(pid) for pid in processes.front_end]
+    return Look(
+        calls=calls,
+        front_end_mib=_mib(front_end),
+        engine_mib=_mib([psutil.Process(pid) for pid in processes.engine]),
+        descriptors=sum(process.num_fds() for process in front_end),
+        threads=sum(process.num_threads() for process in front_end),
+    )
+
+
+def _mib(processes: Sequence[psutil.Process]) -> float:
+    return round(sum(float(process.memory_full_info().pss) for process in processes) / 2**20, 2)

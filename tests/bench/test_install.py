@@ -1,0 +1,45 @@
+"""Competitors that need more than palaver has."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench import install
+from tests.bench.processes import BenchError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_peer_that_is_not_installed_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(install, "FOLDER", tmp_path)
+    with pytest.raises(BenchError, match=r"smg is not installed: run python -m tests\.bench\.install smg"):
+        install.program("smg")
+
+
+def test_an_installation_that_was_broken_off_counts_as_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(install, "FOLDER", tmp_path)
+    (tmp_path / "smg" / "bin").mkdir(parents=True)
+    with pytest.raises(BenchError):
+        install.packages("smg")
+    (tmp_path / "smg" / install.READY).touch()
+    assert install.packages("smg").startswith(str(tmp_path / "smg" / "lib"))
+
+
+@pytest.mark.parametrize("environment", install.ENVIRONMENTS)
+def test_every_package_of_a_lock_is_pinned_and_has_hashes(environment: str) -> None:
+    lock = (install.LOCKS / f"{environment}.lock").read_text()
+    entries = re.split(r"\n(?=\S)", lock.strip())
+    assert entries
+    assert all("==" in entry.splitlines()[0] and "--hash=sha256:" in entry for entry in entries)
+
+
+def test_an_environment_that_is_not_there_is_refused_by_name() -> None:
+    command = [sys.executable, "-m", "tests.bench.install", "triton"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 2
+    assert "'triton' is not one of 'flask', 'smg'" in run.stderr
