@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from palaver_server.cli.options import SettingsCommand, settings_of
+from palaver_server.cli.quick_exit import QuickExit
 from palaver_server.settings import Settings
 
 
@@ -38,12 +39,13 @@ def serve_settings(context: click.Context, settings: Settings, *, has_edge: bool
             possibilities=[name for parameter in context.command.params for name in parameter.opts],
             ctx=context,
         )
+    quick_exit = QuickExit()
     from palaver_server.cli.start_view import start_view  # noqa: PLC0415  # help must not import a server
 
     view = start_view(settings)
     try:
         from palaver_server.app import run  # noqa: PLC0415  # takes a second, which the view shows
 
-        return run(settings, tuple(context.args), view, has_edge=has_edge)
+        return quick_exit.with_status(run(settings, tuple(context.args), view, has_edge=has_edge))
     finally:
         view.close()
