@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import structlog
 
 from palaver_server.app.edge import Edge
+from palaver_server.app.front_ends.crew import Crew
+from palaver_server.app.front_ends.share import refuse_unshareable, share_of
 from palaver_server.app.lifecycle import EXIT_FAILED, Announcer, App
 from palaver_server.app.start_profile import with_start_profile
 from palaver_server.app.wiring import new_engine, refuse_careless_edge, refuse_careless_listening
@@ -36,6 +38,7 @@ def run(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer,
     try:
         refuse_careless_listening(settings)
         settings, vllm_arguments = with_start_profile(settings, vllm_arguments)
+        refuse_unshareable(settings)
         edge = _prepared_edge(settings) if has_edge else None
         return asyncio.run(_serve(settings, vllm_arguments, announcer, edge))
     except (AuditError, EdgeError, KeyFileError, ListenError, SettingsError) as error:
@@ -51,4 +54,6 @@ def _prepared_edge(settings: Settings) -> Edge:
 
 
 async def _serve(settings: Settings, vllm_arguments: Sequence[str], announcer: Announcer, edge: Edge | None) -> int:
-    return await App(settings, new_engine(settings, vllm_arguments), announcer, edge).run()
+    crew = Crew(settings, vllm_arguments)
+    engine = new_engine(settings, vllm_arguments, place=crew.place, running_elsewhere=lambda: crew.running_count)
+    return await App(share_of(settings, 0), engine, announcer, edge, crew=crew, place=crew.place).run()

@@ -15,6 +15,7 @@ from palaver_server.core.identity.registry import KeyRegistry
 from palaver_server.core.identity.watch import KeyWatch
 from palaver_server.core.limits.failed_attempts import FailedAttempts
 from palaver_server.core.limits.request_limiter import RequestLimiter
+from palaver_server.core.limits.shared_buckets import SharedBuckets
 from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.rest import check_request
 from palaver_server.rpc.transport import ServerLimits
@@ -33,6 +34,7 @@ class Access:
         limits: bounds of the internal socket.
         end_calls_of: ends the running calls of revoked keys, and says how many there were.
         decisions: counts what Envoy was answered.
+        buckets: of the limits of keys, where other processes of this server draw from them too.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Access:
         limits: ServerLimits,
         end_calls_of: Callable[[frozenset[str]], int],
         decisions: DecisionMetrics | None = None,
+        buckets: SharedBuckets | None = None,
     ) -> None:
         self._decisions = decisions
         self._settings = settings
@@ -52,7 +55,7 @@ class Access:
             FailedAttempts(settings.max_failed_attempts),
             opened=BY_NAME_ALONE if settings.allow_explain else frozenset(),
         )
-        self._limiter = RequestLimiter()
+        self._limiter = RequestLimiter(shared=buckets)
         self._watch = KeyWatch(
             self._registry,
             KeyFile(settings.keys_path),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from palaver_server.rpc.control import ControlServer
@@ -14,11 +16,18 @@ log = structlog.get_logger("palaver.app")
 
 
 class Control:
-    """The control socket of one server. Belongs to one event loop."""
+    """The control socket of one server. Belongs to one event loop.
 
-    def __init__(self, settings: Settings, limits: ServerLimits) -> None:
+    Args:
+        settings: where it is.
+        limits: its bounds.
+        pass_level_on: tells other processes of the server a changed level.
+    """
+
+    def __init__(self, settings: Settings, limits: ServerLimits, pass_level_on: Callable[[str], None]) -> None:
         self._settings = settings
         self._limits = limits
+        self._pass_level_on = pass_level_on
         self._server: ControlServer | None = None
 
     async def start(self) -> None:
@@ -30,7 +39,7 @@ class Control:
         path = self._settings.control_path
         if path is None:
             return
-        server = ControlServer(_changed, limits=self._limits)
+        server = ControlServer(self._change_level, limits=self._limits)
         try:
             if self._settings.control_socket is None:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,9 +56,9 @@ class Control:
         if self._server is not None:
             await self._server.stop()
 
-
-def _changed(name: str) -> str:
-    before, now = level(), set_level(name)
-    if now != before:
-        log.warning("log level changed", before=before, now=now)
-    return now
+    def _change_level(self, name: str) -> str:
+        before, now = level(), set_level(name)
+        if now != before:
+            log.warning("log level changed", before=before, now=now)
+            self._pass_level_on(now)
+        return now

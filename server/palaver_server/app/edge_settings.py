@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from palaver_server.app.front_ends.share import socket_of
 from palaver_server.edge.certificate import DevelopmentCertificate
 from palaver_server.edge.configuration import Address, Certificates, EdgeConfiguration, RestPath, Routes
 from palaver_server.rpc.descriptor_set import http_rules, services
@@ -36,7 +37,7 @@ class EdgePlaces:
 
     @property
     def api_socket(self) -> Path:
-        """The server's API for the edge."""
+        """The server's API for the edge: that of the first front end, beside which the others have theirs."""
         return self.run / "api.sock"
 
     @property
@@ -66,7 +67,7 @@ def edge_configuration(settings: Settings, places: EdgePlaces) -> EdgeConfigurat
         listen=parse_address(settings.edge_listen, "edge_listen"),
         status_listen=parse_address(settings.edge_status_listen, "edge_status_listen"),
         admin_socket=places.admin_socket,
-        api_socket=places.api_socket,
+        api_sockets=[socket_of(places.api_socket, index) for index in range(settings.front_ends)],
         questions_socket=places.questions_socket,
         rate_limit_service=_service(settings.edge_rate_limit_service),
         certificates=_certificates(settings, places),

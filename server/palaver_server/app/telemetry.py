@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from palaver_server import __version__
+from palaver_server.app.front_ends.crew import Crew
 from palaver_server.core.admission import Admission
 from palaver_server.core.engine import Engine
 from palaver_server.core.loading import Loading
@@ -24,6 +25,7 @@ from palaver_server.telemetry.call_record import CallObserver
 from palaver_server.telemetry.content_log import ContentLog
 from palaver_server.telemetry.metrics.calls import CallMetrics
 from palaver_server.telemetry.metrics.decisions import DecisionMetrics
+from palaver_server.telemetry.metrics.merged import AllProcesses, ThisProcess, to_plain
 from palaver_server.telemetry.metrics.port import MetricsPort
 from palaver_server.telemetry.metrics.state import State, StateCollector
 
@@ -38,10 +40,13 @@ class Telemetry:
 
     Args:
         settings: what is on.
+        crew: the other front ends, whose figures are told with this one's.
+        has_port: whether Prometheus asks this process; another front end is asked by the one that has the port.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, crew: Crew, has_port: bool = True) -> None:
         self._settings = settings
+        self._crew = crew
         self._registry = CollectorRegistry()
         self._port: MetricsPort | None = None
         self.decisions: DecisionMetrics | None = None
@@ -53,7 +58,8 @@ class Telemetry:
             disable_created_metrics()  # type: ignore[no-untyped-call]
             self.decisions = DecisionMetrics(self._registry)
             self.observers.append(CallMetrics(self._registry))
-            self._port = MetricsPort(self._registry)
+            if has_port:
+                self._port = MetricsPort(AllProcesses(ThisProcess(self._registry), crew.figures))
 
         self._audit: AuditLog | None = None
         if settings.audit_dir is not None:
@@ -88,6 +94,10 @@ class Telemetry:
         """Whether answers are looked at when they are whole."""
         return self._audit is not None or self._content is not None
 
+    def figures(self) -> list[Any]:
+        """What there is for Prometheus, for the front end that has the port. Called in a thread."""
+        return to_plain(ThisProcess(self._registry))
+
     def watch(self, admission: Admission, readiness: Readiness, loading: Loading, engine: Engine) -> None:
         """Tell the state of these whenever Prometheus asks."""
         settings = self._settings
@@ -105,6 +115,7 @@ class Telemetry:
                 load_seconds=loading.elapsed_seconds,
                 model=engine.description.model_id,
                 engine_silent_seconds=engine.silent_seconds,
+                front_end_pids=self._crew.pids,
                 engine_failures=int(NotReady.ENGINE_FAILED in readiness),
             )
 

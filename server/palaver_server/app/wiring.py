@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from palaver_server.app.front_ends.share import ALONE, Place
 from palaver_server.app.model_files import find_model, model_id
 from palaver_server.core.context import ContextOverflow
-from palaver_server.core.engine import Engine
+from palaver_server.core.engine import Engine, ReportProgress
 from palaver_server.core.identity.key_file import KeyFile
 from palaver_server.core.load import Load
 from palaver_server.core.options import GenerationOptions
@@ -26,8 +27,23 @@ if TYPE_CHECKING:
     from palaver_server.rpc.load_report import LoadReports
 
 
-def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
-    """The engine that the settings ask for, not loaded yet."""
+def new_engine(
+    settings: Settings,
+    vllm_arguments: Sequence[str],
+    *,
+    place: Place = ALONE,
+    invitation: Awaitable[Mapping[str, str]] | None = None,
+    running_elsewhere: Callable[[], int] = lambda: 0,
+) -> Engine:
+    """The engine that the settings ask for, not loaded yet.
+
+    Args:
+        settings: what it shall be.
+        vllm_arguments: flags for vLLM.
+        place: which front end asks; the first has the engine, the others join it.
+        invitation: for those others, what the first one's engine tells them.
+        running_elsewhere: for the first, how many answers the engine writes for the others.
+    """
     if settings.engine == "scripted":
         return ScriptedEngine(
             _behaviour(settings),
@@ -35,12 +51,20 @@ def new_engine(settings: Settings, vllm_arguments: Sequence[str]) -> Engine:
             policy=_policy(settings),
         )
     return VllmEngine(
-        partial(find_model, settings),
+        partial(find_model, settings) if invitation is None else partial(_model_of, invitation),
         model_id=model_id(settings),
         stall_seconds=settings.engine_stall,
         flags=(*flags_from_table(settings.vllm), *vllm_arguments),
         policy=_policy(settings),
+        front_ends=place.count,
+        running_elsewhere=running_elsewhere,
+        invitation=invitation,
+        index=place.index,
     )
+
+
+async def _model_of(invitation: Awaitable[Mapping[str, str]], _: ReportProgress) -> str:
+    return (await invitation)["model"]
 
 
 def _behaviour(settings: Settings) -> ScriptedBehaviour:

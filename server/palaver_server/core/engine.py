@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Protocol
 
 from palaver_server.core.events import Event
@@ -82,6 +82,15 @@ class Engine(Protocol):
         Raises:
             PalaverError: the engine died or gave the request up.
         """
+
+    async def invitation(self) -> Mapping[str, str]:
+        """What another process has to know to answer with this engine too. Returns while ``load`` goes on.
+
+        It may hold secrets, and is for a process of the same server alone.
+        """
+
+    def give_up(self, cause: str) -> None:
+        """Take it that the engine has died, as another process has seen; ``wait_failed`` then returns the cause."""
 
     async def wait_failed(self) -> str:
         """Return when the engine can answer no more, with a sentence about it for the log."""

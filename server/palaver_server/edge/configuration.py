@@ -72,8 +72,8 @@ class EdgeConfiguration:
     listen: Address
     status_listen: Address
     admin_socket: Path
-    api_socket: Path
-    """The server's API, over a unix socket."""
+    api_sockets: Sequence[Path]
+    """The server's API, over a unix socket of each of its front ends."""
     questions_socket: Path
     """The server's answers to who a caller is and how much they may."""
     rate_limit_service: Address | None

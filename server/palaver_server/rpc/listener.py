@@ -26,7 +26,14 @@ class ListenError(Exception):
     """The server cannot listen where it should. The message is one sentence that says where and why."""
 
 
-def bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None = None, access: UnixAccess | None = None) -> str:
+def bind(
+    server: grpc.aio.Server,
+    listen: str,
+    tls: TlsFiles | None = None,
+    access: UnixAccess | None = None,
+    *,
+    joins: bool = False,
+) -> str:
     """Let a server that has not started listen at an address, and give back that address.
 
     Args:
@@ -36,6 +43,7 @@ def bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None = None, acce
             either family.
         tls: TLS, and mutual TLS where it names client CAs; without it, connections are not encrypted.
         access: who may connect to a unix socket, by default the owner alone. TCP has no such thing.
+        joins: another process of this server listens at that TCP port, and both share it.
 
     Returns:
         The address as clients write it: with the real port, with the absolute path.
@@ -51,7 +59,7 @@ def bind(server: grpc.aio.Server, listen: str, tls: TlsFiles | None = None, acce
         raise ListenError(f"cannot listen on {listen}: {error}") from error
     if isinstance(place, Path):
         return _bind_unix(server, place, credentials, access or UnixAccess())
-    return _bind_tcp(server, place, credentials)
+    return _bind_tcp(server, place, credentials, joins=joins)
 
 
 def is_loopback(listen: str) -> bool:
@@ -99,8 +107,8 @@ def _parse(listen: str) -> _Tcp | Path:
     return _Tcp(host, int(port))
 
 
-def _bind_tcp(server: grpc.aio.Server, place: _Tcp, credentials: grpc.ServerCredentials | None) -> str:
-    addresses = [address for family, address in _resolve(place) if _is_ours(place, family, address)]
+def _bind_tcp(server: grpc.aio.Server, place: _Tcp, credentials: grpc.ServerCredentials | None, *, joins: bool) -> str:
+    addresses = [address for family, address in _resolve(place) if _is_ours(place, family, address, joins=joins)]
     if not addresses:
         raise ListenError(f"cannot listen on {place}: this machine has no such address")
     for address in addresses:
@@ -119,11 +127,13 @@ def _resolve(place: _Tcp) -> list[tuple[socket.AddressFamily, str]]:
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
 
 
-def _is_ours(place: _Tcp, family: socket.AddressFamily, address: str) -> bool:
+def _is_ours(place: _Tcp, family: socket.AddressFamily, address: str, *, joins: bool) -> bool:
     """Try an address with a plain socket first, because grpcio does not say why it fails."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as grpcio: connections that end do not matter
+            if joins:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             probe.bind((address, place.port))

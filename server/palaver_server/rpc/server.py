@@ -81,6 +81,7 @@ class RpcServer:
         observers: are told of every call that has ended.
         keeps_answers: whether one of them looks at answers.
         load_reports: tell load balancers at the port how busy the server is; None: nobody does.
+        shares_port: whether other processes of this server listen at the same TCP port.
     """
 
     def __init__(
@@ -98,7 +99,9 @@ class RpcServer:
         observers: Sequence[CallObserver] = (),
         keeps_answers: bool = False,
         load_reports: LoadReports | None = None,
+        shares_port: bool = False,
     ) -> None:
+        self._shares_port = shares_port
         self._load_reports = load_reports
         self._observers = observers
         self._keeps_answers = keeps_answers
@@ -124,18 +127,26 @@ class RpcServer:
         # counted already.
         self._edge_server = None if edge_entrance is None else self._new_server(limits, edge_entrance)
 
-    async def start(self, listen: str, edge_socket: Path | None = None, access: UnixAccess | None = None) -> str:
+    async def start(
+        self,
+        listen: str,
+        edge_socket: Path | None = None,
+        access: UnixAccess | None = None,
+        *,
+        joins: bool = False,
+    ) -> str:
         """Bind and answer; give the port's address as clients write it.
 
         Args:
             listen: where clients reach the API.
             edge_socket: path of a unix socket on which the edge reaches it as well.
             access: who may connect to that socket.
+            joins: another process of this server listens at the port already.
 
         Raises:
             ListenError: an address cannot be bound.
         """
-        address = bind(self._server, listen, self._tls)
+        address = bind(self._server, listen, self._tls, joins=joins)
         if edge_socket is not None and self._edge_server is not None:
             bind(self._edge_server, f"unix:{edge_socket}", access=access)
             await self._edge_server.start()
@@ -162,7 +173,7 @@ class RpcServer:
             keeps_answers=self._keeps_answers,
             load_trailers=None if load_reports is None else load_reports.trailers,
         )
-        server = new_server(limits, [interceptor])
+        server = new_server(limits, [interceptor], shares_port=self._shares_port)
         for add_to in self._add_services:
             add_to(server)
         return server

@@ -84,22 +84,26 @@ class ServerLimits:
                 raise ValueError(f"{field.name} must be from {lowest} to {highest}, not {value}")
 
 
-def new_server(limits: ServerLimits, interceptors: Sequence[grpc.aio.ServerInterceptor] = ()) -> grpc.aio.Server:
+def new_server(
+    limits: ServerLimits, interceptors: Sequence[grpc.aio.ServerInterceptor] = (), *, shares_port: bool = False
+) -> grpc.aio.Server:
     """Build a server within ``limits`` that listens nowhere yet. Call it where its event loop runs.
+
+    With ``shares_port``, other processes may listen at the same TCP port, and the kernel deals out the connections.
 
     At ``stop(grace)`` the server accepts nothing new, waits up to ``grace`` seconds for open calls, and ends those
     left with UNAVAILABLE. ``stop`` can return a moment before the cancelled handlers have run to their end.
     """
     return grpc.aio.server(
         interceptors=interceptors,
-        options=_options(limits),
+        options=_options(limits, shares_port=shares_port),
         maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         # Tokens are too short to gain by compression, and compressing together what a caller and we say leaks (CRIME).
         compression=grpc.Compression.NoCompression,
     )
 
 
-def _options(limits: ServerLimits) -> list[tuple[str, int]]:
+def _options(limits: ServerLimits, *, shares_port: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", limits.max_receive_message_bytes),
         ("grpc.max_send_message_length", limits.max_send_message_bytes),
@@ -118,7 +122,8 @@ def _options(limits: ServerLimits) -> list[tuple[str, int]]:
         ("grpc.max_connection_idle_ms", _milliseconds(limits.max_connection_idle_seconds)),
         ("grpc.max_connection_age_ms", _milliseconds(limits.max_connection_age_seconds)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(limits.max_connection_age_grace_seconds)),
-        ("grpc.so_reuseport", 0),  # else a second server on the same port starts without error and takes half the calls
+        # Unless it is meant, a second server on the same port would start without error and take half of the calls.
+        ("grpc.so_reuseport", int(shares_port)),
     ]
 
 

@@ -23,6 +23,7 @@ from palaver_server.settings.lifecycle import LifecycleSettings
 from palaver_server.settings.listening import ListenSettings
 from palaver_server.settings.log import LogSettings
 from palaver_server.settings.model import ModelSettings
+from palaver_server.settings.processes import ProcessSettings
 from palaver_server.settings.scripted import ScriptedSettings
 from palaver_server.settings.sockets import EdgeSocketSettings
 from palaver_server.settings.streams import StreamSettings
@@ -41,6 +42,7 @@ class Settings(
     EdgeSocketSettings,
     ModelSettings,
     AdmissionSettings,
+    ProcessSettings,
     StreamSettings,
     FormSettings,
     LifecycleSettings,

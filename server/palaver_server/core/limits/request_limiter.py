@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from palaver_server.core.errors import PalaverError, QuotaViolation, Reason
 from palaver_server.core.identity.client import Client
+from palaver_server.core.limits.shared_buckets import SharedBuckets
 from palaver_server.core.limits.token_bucket import MINUTE_NS, Charge, TokenBucket
 
 SWEEP_AT = 1024
@@ -17,10 +18,15 @@ class RequestLimiter:
     """Counts calls by key id. It is not told of changes of keys, so they reset nobody. Belongs to one event loop.
 
     Only clients with a key and a limit have a bucket: what callers invent makes none.
+
+    Args:
+        clock: nanoseconds.
+        shared: the buckets, where other processes of this server draw from them too; None: its own.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns, shared: SharedBuckets | None = None) -> None:
         self._clock = clock
+        self._shared = shared
         self._buckets: dict[str, TokenBucket] = {}
         self._swept_at = clock()
 
@@ -32,6 +38,8 @@ class RequestLimiter:
         if client.key_id is None or client.requests_per_minute is None:
             return None
         now = self._clock()
+        if self._shared is not None:
+            return self._shared.charge(client.key_id, client.requests_per_minute, now)
         bucket = self._buckets.get(client.key_id)
         if bucket is None:
             self._sweep(now)

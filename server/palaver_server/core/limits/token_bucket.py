@@ -39,6 +39,18 @@ class TokenBucket:
         self._updated = now
         self._promised = now
 
+    @classmethod
+    def of_state(cls, per_minute: int, units: int, promised: int, updated: int) -> TokenBucket:
+        """The bucket whose ``state`` this is."""
+        bucket = cls(per_minute, updated)
+        bucket._units, bucket._promised = units, promised
+        return bucket
+
+    @property
+    def state(self) -> tuple[int, int, int, int]:
+        """All there is to know of it: the rate, units, the last promise and the last look; 64 bits hold each."""
+        return self._per_minute, self._units, self._promised, self._updated
+
     def take(self, per_minute: int, now: int) -> Charge:
         """Take a token if there is one. A rate that has changed counts from now on; what is left stays left.
 

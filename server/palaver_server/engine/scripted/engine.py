@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.engine import EngineStartError, Prompt, ReportProgress
@@ -165,6 +165,15 @@ class ScriptedEngine:
         finally:
             self._running.discard(answer)
 
+    async def invitation(self) -> Mapping[str, str]:
+        """Nothing: each process has a scripted engine of its own, as they have nothing to share."""
+        return {}
+
+    def give_up(self, cause: str) -> None:
+        """Die, of this cause."""
+        self._stop(cause)
+        self._has_died.set()
+
     async def wait_failed(self) -> str:
         """Return when the script has made the engine die; being shut down is no failure."""
         await self._has_died.wait()
@@ -218,8 +227,7 @@ class ScriptedEngine:
         """Let the fault happen; returns from a hang alone, when the answer's time limit passes."""
         count = answer.token_count
         if count == self._behaviour.die_after_tokens:
-            self._stop(f"The scripted engine died after {count} tokens of an answer, as its script says.")
-            self._has_died.set()
+            self.give_up(f"The scripted engine died after {count} tokens of an answer, as its script says.")
             self._check_alive()
         if count == self._behaviour.fail_after_tokens:
             raise PalaverError(Reason.GENERATION_FAILED, f"The engine gave the answer up after {count} tokens.")

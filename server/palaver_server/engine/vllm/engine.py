@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from palaver_server.core.conversation import Message, Role, TextPart
@@ -17,6 +18,7 @@ from palaver_server.core.options import GenerationOptions
 from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
+from palaver_server.engine.vllm.start.joining import Joining
 from palaver_server.engine.vllm.start.launch import Launch
 from palaver_server.engine.vllm.start.progress import BUILT_FRACTION
 
@@ -54,6 +56,11 @@ class VllmEngine:
         warm_up_seconds: time limit of the first generation.
         stall_seconds: how long a busy engine may be silent before it counts as failed.
         stop_seconds: what ``shutdown`` gives the engine's processes before it ends them by force.
+        front_ends: how many processes shall answer with the engine that this one starts.
+        running_elsewhere: gives how many answers the engine writes for the others.
+        invitation: for one of the others: what ``invitation`` gives in the process that starts the engine. Whether the
+            engine hangs is then for that process to find out.
+        index: for one of the others: which it is, from 1.
     """
 
     def __init__(
@@ -66,13 +73,23 @@ class VllmEngine:
         warm_up_seconds: float = WARM_UP_SECONDS,
         stop_seconds: float = STOP_SECONDS,
         stall_seconds: float = STALL_SECONDS,
+        front_ends: int = 1,
+        running_elsewhere: Callable[[], int] = lambda: 0,
+        invitation: Awaitable[Mapping[str, str]] | None = None,
+        index: int = 0,
     ) -> None:
         self._find_model = find_model
-        self._launch = Launch(model_id, tuple(flags), policy or EnginePolicy())
+        what = (model_id, tuple(flags), policy or EnginePolicy())
+        self._launch: Launch | Joining = (
+            Launch(*what, front_ends=front_ends)
+            if invitation is None
+            else Joining(*what, invitation, index=index, count=front_ends)
+        )
         self._description = ModelDescription(model_id)
         self._warm_up_seconds = warm_up_seconds
         self._stop_seconds = stop_seconds
-        self._stall_seconds = stall_seconds
+        self._stall_seconds = stall_seconds if invitation is None else math.inf
+        self._running_elsewhere = running_elsewhere
         self._has_begun = False
         self._runtime: Runtime | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -163,6 +180,19 @@ class VllmEngine:
             raise TypeError(f"a prompt of another engine: {type(prompt).__name__}")
         return self._loaded().generations.run(prompt)
 
+    async def invitation(self) -> Mapping[str, str]:
+        """What another process needs to join the engine; there once the model is found, while it loads."""
+        return await self._launch.invitation()
+
+    def give_up(self, cause: str) -> None:
+        """Take it that the engine has died: whoever waits for it is told."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._runtime is not None:
+            self._runtime.give_up()
+        self._failure = cause
+        self._has_failed.set()
+
     async def wait_failed(self) -> str:
         """Return when the engine has died by itself, with a sentence about it."""
         await self._has_failed.wait()
@@ -203,7 +233,7 @@ class VllmEngine:
     async def _watch_failure(self, runtime: Runtime) -> None:
         from palaver_server.engine.vllm.processes.failure_watch import wait_failed  # noqa: PLC0415  # imports vLLM, which is there now
 
-        self._failure = await wait_failed(runtime, self._stall_seconds)
+        self._failure = await wait_failed(runtime, self._stall_seconds, self._running_elsewhere)
         self._has_failed.set()
 
     async def _end(self) -> None:

@@ -25,12 +25,14 @@ from palaver_server.engine.vllm.answer.pace import Pace
 from palaver_server.engine.vllm.answer.parsers import Parsers, choose_parsers
 from palaver_server.engine.vllm.answer.pulse import Pulse
 from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
-from palaver_server.engine.vllm.arguments import parse
+from palaver_server.engine.vllm.arguments import EngineArgumentError, parse
 from palaver_server.engine.vllm.grammar.gate import Gate
 from palaver_server.engine.vllm.grammar.process import CompilerProcess
 from palaver_server.engine.vllm.grammar.vocabulary import vocabulary
 from palaver_server.engine.vllm.grammar.wanted import Forms
-from palaver_server.engine.vllm.processes.children import Target, enter_engine_core
+from palaver_server.engine.vllm.processes.children import Target, enter_engine_core, enter_shared_engine_core
+from palaver_server.engine.vllm.processes.seats import Seat
+from palaver_server.engine.vllm.processes.shared_core import others_invited
 from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
 from palaver_server.engine.vllm.prompt.params import Sampling
 from palaver_server.engine.vllm.prompt.preparation import Preparation
@@ -77,9 +79,15 @@ class Runtime:
 
 
 def build(
-    model: str, model_id: str, flags: Sequence[str], policy: EnginePolicy, reach: Callable[[Step], None]
+    model: str,
+    model_id: str,
+    flags: Sequence[str],
+    policy: EnginePolicy,
+    reach: Callable[[Step], None],
+    *,
+    seat: Seat,
 ) -> Runtime:
-    """Start the engine's processes and load the weights. Blocks for seconds to minutes.
+    """Start the engine's processes and load the weights, or join an engine. Blocks for seconds to minutes.
 
     Args:
         model: what vLLM loads.
@@ -87,6 +95,10 @@ def build(
         flags: vLLM's engine arguments.
         policy: what the operator decides about answers.
         reach: is told each step that begins; an exception from it ends the build.
+        seat: which front end this is; the first starts the engine.
+
+    Raises:
+        EngineArgumentError: the engine arguments cannot be used.
     """
     reach(Step.CONFIGURATION)
     arguments = parse(model, model_id, flags)
@@ -106,9 +118,12 @@ def build(
         if current_platform.is_cpu():
             give_cpu_kv_cache_room(config)
         reach(Step.ENGINE_CORE)
-        EngineCoreProc.run_engine_core = Target(enter_engine_core)
+        if seat.count > 1 and config.parallel_config.data_parallel_size > 1:
+            raise EngineArgumentError("front_ends: several of them do not go with --data-parallel-size.")
+        EngineCoreProc.run_engine_core = Target(enter_engine_core if seat.count == 1 else enter_shared_engine_core)
         pulse = Pulse(Pace(policy.max_coalescing_seconds))
-        llm = AsyncLLM.from_vllm_config(
+        build_llm = partial(
+            AsyncLLM.from_vllm_config,
             config,
             stat_loggers=[pulse.logger],
             usage_context=UsageContext.OPENAI_API_SERVER,
@@ -116,6 +131,8 @@ def build(
             aggregate_engine_logging=arguments.engine.aggregate_engine_logging,
             disable_log_stats=arguments.engine.disable_log_stats,
         )
+        with others_invited(seat):
+            llm = build_llm(client_addresses=seat.addresses, client_count=seat.count, client_index=seat.index)
     pulse.pace.govern(llm.output_processor, config.parallel_config.data_parallel_size)
     rendering = Rendering(llm, arguments, parser_names)
     rendering.warm_up()
@@ -150,7 +167,7 @@ def build(
         tool_call_parser=parser_names.tools or "",
         reasoning_parser=parser_names.reasoning or "",
     )
-    salt = CacheSalt(is_shared=policy.shares_prefix_cache)
+    salt = CacheSalt(seat.cache_secret, is_shared=policy.shares_prefix_cache)
     # vLLM would compile every form on the event loop when a request is added. The gate has it done before, elsewhere.
     llm.input_processor.structured_outputs_config = None  # type: ignore[assignment]  # vLLM asks for None
     any_whitespace = not config.structured_outputs_config.disable_any_whitespace

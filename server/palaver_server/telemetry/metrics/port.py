@@ -6,12 +6,12 @@ import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from prometheus_client import REGISTRY, CollectorRegistry, Metric, make_wsgi_app
+from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
@@ -27,12 +27,11 @@ class MetricsPort:
     """Answers in threads of its own, so that neither waits for the other: a scrape and the event loop.
 
     Args:
-        registry: palaver's own metrics. Those that libraries registered by themselves (vLLM's, the process's) come
-            after them.
+        figures: what is told.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._app = _only_metrics(make_wsgi_app(_Both(registry)))
+    def __init__(self, figures: Collector) -> None:
+        self._app = _only_metrics(make_wsgi_app(figures))
         self._server: WSGIServer | None = None
 
     def start(self, listen: str) -> str:
@@ -55,17 +54,6 @@ class MetricsPort:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-
-
-class _Both:
-    """Palaver's registry, then the one that libraries use."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registries: tuple[Collector, ...] = (registry, REGISTRY)
-
-    def collect(self) -> Iterator[Metric]:
-        for registry in self._registries:
-            yield from registry.collect()
 
 
 App = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]

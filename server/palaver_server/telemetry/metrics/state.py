@@ -29,6 +29,8 @@ class State:
     """How long a busy engine has given no sign of life; 0 for an idle one."""
     engine_failures: int
     """How often the engine has ended by itself."""
+    front_end_pids: frozenset[int] = frozenset()
+    """Processes that count as the server's too."""
 
 
 class StateCollector:
@@ -76,17 +78,18 @@ class StateCollector:
         yield InfoMetricFamily(
             "palaver_build", "Version and model.", value={"version": self._version, "model": state.model}
         )
-        yield from _memory()
+        yield from _memory(state.front_end_pids)
 
 
-def _memory() -> Iterator[Metric]:
+def _memory(front_end_pids: frozenset[int]) -> Iterator[Metric]:
     """Resident memory of the server and of every process that it started."""
     resident = {SERVER: 0, ENGINE: 0, EDGE: 0}
     server = psutil.Process()
     resident[SERVER] = server.memory_info().rss
     for child in server.children(recursive=True):
         try:
-            kind = EDGE if child.name() == "envoy" else ENGINE
+            is_server = child.pid in front_end_pids
+            kind = SERVER if is_server else EDGE if child.name() == "envoy" else ENGINE
             resident[kind] += child.memory_info().rss
         except psutil.Error:  # it has ended in between
             continue

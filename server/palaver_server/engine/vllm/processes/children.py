@@ -38,6 +38,12 @@ def enter_engine_core() -> Main:
     return run_engine_core
 
 
+def enter_shared_engine_core() -> Main:
+    """Begin an engine core that several front ends share."""
+    enter_engine_core()
+    return run_shared_engine_core
+
+
 def enter_worker() -> Main:
     """Begin a worker; it stays in its engine core's process group."""
     _enter()
@@ -51,6 +57,14 @@ def run_engine_core(*args: Any, **kwargs: Any) -> None:
 
     WorkerProc.worker_main = Target(enter_worker)
     _run_to_the_end(EngineCoreProc.run_engine_core, args, kwargs)
+
+
+def run_shared_engine_core(*args: Any, **kwargs: Any) -> None:
+    """Run vLLM's engine core for several front ends."""
+    from palaver_server.engine.vllm.processes.shared_core import tell_first_of_steps  # noqa: PLC0415  # after the guard
+
+    tell_first_of_steps()
+    run_engine_core(*args, **kwargs)
 
 
 def run_worker(*args: Any, **kwargs: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -13,7 +14,7 @@ POLL_SECONDS = 0.25
 """vLLM has no callback for its engine's death. A quarter of a second is soon enough and costs nothing."""
 
 
-async def wait_failed(runtime: Runtime, stall_seconds: float) -> str:
+async def wait_failed(runtime: Runtime, stall_seconds: float, running_elsewhere: Callable[[], int]) -> str:
     """Return when the engine can answer no more, with a sentence about it; who waits for an answer is told before.
 
     vLLM's own check of health knows a dead engine, not one that hangs: there, requests run and for a long time nothing
@@ -22,17 +23,18 @@ async def wait_failed(runtime: Runtime, stall_seconds: float) -> str:
     Args:
         runtime: the engine.
         stall_seconds: how long a silence of a busy engine may last.
+        running_elsewhere: how many answers the engine writes for other processes; they too must keep it going.
     """
     loop = asyncio.get_running_loop()
     seen_beats, quiet_since = runtime.pulse.beats, loop.time()
     while not runtime.llm.errored:
-        if runtime.pulse.beats != seen_beats or not runtime.generations.running_count:
+        running = runtime.generations.running_count + running_elsewhere()
+        if runtime.pulse.beats != seen_beats or not running:
             seen_beats, quiet_since = runtime.pulse.beats, loop.time()
             runtime.pulse.quiet_since = None
         elif runtime.pulse.quiet_since is None:
             runtime.pulse.quiet_since = quiet_since
         elif loop.time() - quiet_since > stall_seconds:
-            running = runtime.generations.running_count
             runtime.give_up()
             return f"The engine hangs: {running} requests run, and nothing came of it for {stall_seconds:g} seconds."
         await asyncio.sleep(POLL_SECONDS)

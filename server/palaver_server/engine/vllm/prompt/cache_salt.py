@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 
 
 class CacheSalt:
     """Gives each client a salt of its own that nobody can guess.
 
-    The cache does not outlive the process, so the secret need not either.
+    Args:
+        secret: what all processes that share an engine know, and nobody else. The cache does not outlive the engine, so
+            it need not either.
+        is_shared: all clients share one cache.
     """
 
-    def __init__(self, *, is_shared: bool) -> None:
-        self._secret = None if is_shared else secrets.token_bytes(32)
+    def __init__(self, secret: bytes, *, is_shared: bool) -> None:
+        self._secret = None if is_shared else secret
 
     def of(self, client_id: str) -> str | None:
         """Give a client's salt; None where all share one cache."""

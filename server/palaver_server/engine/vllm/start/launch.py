@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
+import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,13 @@ import structlog
 from palaver_server.core.engine import EngineStartError, ReportProgress
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.processes import table as processes
+from palaver_server.engine.vllm.processes.seats import Seat
+from palaver_server.engine.vllm.start import garbage
 from palaver_server.engine.vllm.start.environment import make_engine_folder, remove_engine_folder, set_variables
 from palaver_server.engine.vllm.start.errors import ChildErrors, check_model_files, explain
 from palaver_server.engine.vllm.start.log_relay import LogRelay
 from palaver_server.engine.vllm.start.progress import BuildProgress, Step
+from palaver_server.engine.vllm.start.quiet import fewer_warnings
 
 if TYPE_CHECKING:  # it imports vLLM, which takes seconds and belongs into the thread that builds
     from palaver_server.engine.vllm.runtime import Runtime
@@ -36,15 +39,22 @@ KILLED_SECONDS = 5.0
 class Launch:
     """Starts an engine in a thread, and ends it whatever state it is in."""
 
-    def __init__(self, model_id: str, flags: Sequence[str], policy: EnginePolicy) -> None:
+    def __init__(self, model_id: str, flags: Sequence[str], policy: EnginePolicy, *, front_ends: int = 1) -> None:
         self._model_id = model_id
         self._flags = flags
         self._policy = policy
+        self._front_ends = front_ends
+        self._seat: asyncio.Future[tuple[str, Seat]] = asyncio.Future()
         self._folder: Path | None = None
         self._relay: LogRelay | None = None
         self._building: asyncio.Future[Runtime] | None = None
         self._leader_pids: set[int] = set()
         self._is_stopping = threading.Event()
+
+    async def invitation(self) -> Mapping[str, str]:
+        """What a front end needs for ``joining.Joining``; there as soon as ``run`` has begun."""
+        model, seat = await asyncio.shield(self._seat)
+        return {"model": model, "folder": str(seat.folder), "cache_secret": seat.cache_secret.hex()}
 
     async def run(self, model: str, report: ReportProgress) -> Runtime:
         """Build the engine for a model's folder, or its name on the hub. When cancelled, call ``stop``.
@@ -54,15 +64,17 @@ class Launch:
         """
         is_local_model = check_model_files(model)
         self._folder = make_engine_folder()
+        seat = Seat(self._folder, 0, self._front_ends, secrets.token_bytes(32))
+        self._seat.set_result((model, seat))
         set_variables(self._folder, is_local_model=is_local_model)
         progress, errors = BuildProgress(report), ChildErrors()
         self._relay = LogRelay(self._folder, (progress.observe, errors.observe))
         self._relay.max_level = logging.INFO
         self._relay.start()
         companions = [asyncio.create_task(progress.run()), asyncio.create_task(self._note_processes())]
-        self._building = asyncio.get_running_loop().run_in_executor(None, self._build, model, progress.reach)
+        self._building = asyncio.get_running_loop().run_in_executor(None, self._build, model, progress.reach, seat)
         try:
-            with _fewer_warnings():
+            with fewer_warnings():
                 return await asyncio.shield(self._building)
         except Exception as error:
             if self._is_stopping.is_set():
@@ -78,10 +90,7 @@ class Launch:
         """From here on, the engine only serves: what its processes say has its own weight in the log."""
         if self._relay is not None:
             self._relay.max_level = logging.CRITICAL
-        # What there is now stays as long as the engine: hundreds of thousands of objects that the garbage collector
-        # would go through again and again while streams wait.
-        gc.collect()
-        gc.freeze()
+        garbage.keep_all()
 
     async def stop(self, seconds: float) -> None:
         """End the build, the engine, each of its processes, its log and its folder.
@@ -95,8 +104,7 @@ class Launch:
             # vLLM's engine ends itself once more when it is collected. It is part of cycles: left alone, that would
             # happen while the interpreter is taken apart, and fail with a trace.
             del runtime
-            gc.unfreeze()
-            gc.collect()
+            garbage.collect_all()
         # vLLM has ended what it knows of. A worker whose engine core was killed may be left all the same.
         left = processes.members(self._leader_pids)
         processes.kill(left)
@@ -114,7 +122,7 @@ class Launch:
         if self._folder is not None:
             remove_engine_folder(self._folder)
 
-    def _build(self, model: str, reach: Callable[[Step], None]) -> Runtime:
+    def _build(self, model: str, reach: Callable[[Step], None], seat: Seat) -> Runtime:
         def reach_unless_stopped(step: Step) -> None:
             if self._is_stopping.is_set():
                 raise _stopped()
@@ -125,7 +133,7 @@ class Launch:
             logging.getLogger(name).setLevel(logging.ERROR)
         from palaver_server.engine.vllm.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
-        return build(model, self._model_id, self._flags, self._policy, reach_unless_stopped)
+        return build(model, self._model_id, self._flags, self._policy, reach_unless_stopped, seat=seat)
 
     async def _note_processes(self) -> None:
         """Remember who was started: when an engine core has died during the build, nobody else tells its workers."""
@@ -150,23 +158,6 @@ class Launch:
         with suppress(Exception):  # the build's own failure is told where it was begun
             return building.result()
         return None
-
-
-@contextmanager
-def _fewer_warnings() -> Iterator[None]:
-    """Leave out vLLM's warnings of a start, unless more than warnings are asked for.
-
-    They tell of what the machine lacks and of the defaults that are chosen for it, a dozen at every start; none is a
-    thing that an operator could mend.
-    """
-    logger = logging.getLogger("vllm")
-    before = logger.level
-    if logger.getEffectiveLevel() >= logging.WARNING:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _stopped() -> EngineStartError:
