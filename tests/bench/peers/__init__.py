@@ -9,6 +9,7 @@ from tests.bench.peers.peer import Peer
 
 MODULES = {
     "palaver": "palaver_grpc",
+    "two-front-ends": "two_front_ends",
     "palaver-unary": "palaver_unary",
     "edge-grpc": "edge_grpc",
     "edge-rest": "edge_rest",

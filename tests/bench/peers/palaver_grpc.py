@@ -38,7 +38,7 @@ class PalaverClient:
 
     async def answer(self, ask: Ask) -> Answer:
         """Ask on the next connection."""
-        method = self._methods[self._asked_count % CONNECTIONS]
+        method = self._methods[self._asked_count % len(self._methods)]
         self._asked_count += 1
         request = stream_request(ask).SerializeToString()
         began = perf_counter()
@@ -65,6 +65,7 @@ class PalaverGrpc:
     """Implements ``peer.Peer``."""
 
     engines = ("vllm", "scripted")
+    connections = CONNECTIONS
 
     async def start(self, plan: Plan, launcher: Launcher) -> str:
         """Start the server."""
@@ -81,7 +82,7 @@ class PalaverGrpc:
     async def connect(self, plan: Plan, found: str) -> PalaverClient:
         """Open the connections."""
         address, pid = json.loads(found).values()
-        channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(CONNECTIONS)]
+        channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(self.connections)]
         return PalaverClient(channels, Processes.of(pid))
 
 

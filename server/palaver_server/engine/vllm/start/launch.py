@@ -128,9 +128,6 @@ class Launch:
                 raise _stopped()
             reach(step)
 
-        # "triton not found", printed past our logging on every machine without a GPU.
-        for name in ("torch.utils.flop_counter", "torch._library.triton"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         from palaver_server.engine.vllm.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
         return build(model, self._model_id, self._flags, self._policy, reach_unless_stopped, seat=seat)

@@ -18,6 +18,9 @@ def fewer_warnings() -> Iterator[None]:
     before = logger.level
     if logger.getEffectiveLevel() >= logging.WARNING:
         logger.setLevel(logging.ERROR)
+    # "triton not found", printed past our logging on every machine without a GPU.
+    for name in ("torch.utils.flop_counter", "torch._library.triton"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:
