@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import ValidationError
 
 from palaver.v1 import context_policy_pb2, reasoning_options_pb2, role_pb2, tool_pb2
 from palaver_server.core.answer import WholeAnswer
@@ -165,6 +166,15 @@ def test_tools_and_their_calls_become_the_contracts():
     assert (chat.messages[1].role, chat.messages[1].tool_call_id) == (role_pb2.ROLE_TOOL, "c")
     named = contract(tools=[{"type": "function", "function": function}], tool_choice={"function": {"name": "f"}})
     assert named.chat.tool_choice.tool_name == "f"
+
+
+def test_litellms_copy_of_our_own_fields_is_taken_and_anything_else_in_it_refused():
+    said = {"role": "assistant", "content": "7", "function_call": None}
+    sent = {**said, "provider_specific_fields": {"refusal": None, "reasoning": "hm"}}
+    assert contract(messages=[sent]).chat.messages[0].reasoning == "hm"
+    assert contract(messages=[{**said, "provider_specific_fields": None}]).chat.messages[0].reasoning == ""
+    with pytest.raises(ValidationError, match=r"provider_specific_fields.citations"):
+        contract(messages=[{**said, "provider_specific_fields": {"citations": ["x"]}}])
 
 
 @pytest.mark.parametrize(

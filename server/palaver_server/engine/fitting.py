@@ -102,14 +102,16 @@ class Fitting(Generic[RenderedT]):
         return best
 
     def _too_long(self, tokens: int, limit: int, request: GenerationRequest, advice: str) -> PalaverError:
-        bound = (
-            f"the model's context of {self.context_length} must hold it and the answer."
+        # OpenAI's own words, by which its clients know this error from others and turn to a model with more room.
+        said = (
+            f"This model's maximum context length is {self.context_length} tokens, the answer included, and the "
+            f"conversation has {tokens}."
             if limit == self.context_length - 1
-            else f"at most {limit} are asked for by context_policy."
+            else f"The conversation has {tokens} tokens; at most {limit} are asked for by context_policy."
         )
         return PalaverError(
             Reason.PROMPT_TOO_LONG,
-            f"The conversation has {tokens} tokens; {bound} {advice}",
+            f"{said} {advice}",
             violations=[FieldViolation(f"{request.field_prefix}messages", f"{tokens} tokens are too many")],
             metadata={"prompt_token_count": str(tokens), "context_length": str(self.context_length)},
         )

@@ -86,11 +86,11 @@ class KeyRegistry:
         if not is_well_formed(text):
             raise PalaverError(
                 Reason.KEY_MALFORMED,
-                f"This is no palaver key, or not a whole one: a key begins with {PREFIX} and has {LENGTH} characters.",
+                f"Incorrect API key provided: a key of palaver begins with {PREFIX} and has {LENGTH} characters.",
             )
         entry = self._snapshot.by_hash.get(key_hash(text)) if self._snapshot else None
         if entry is None:
-            raise PalaverError(Reason.KEY_UNKNOWN, "This server does not know the API key.")
+            raise PalaverError(Reason.KEY_UNKNOWN, "Incorrect API key provided: this server does not know it.")
         if entry.is_revoked:
             raise PalaverError(Reason.KEY_REVOKED, "The API key has been revoked; ask for a new one.")
         if entry.expires_at <= self._clock():

@@ -76,6 +76,12 @@ class ToolCall(JsonObject):
     function: CalledFunction
 
 
+class OwnFields(JsonObject):
+    """What litellm puts beside a message of an earlier answer: the fields that the answer had and OpenAI's have not."""
+
+    reasoning: str = ""
+
+
 class Message(JsonObject):
     """A turn. Which field fits which role is a rule of the contract."""
 
@@ -90,6 +96,7 @@ class Message(JsonObject):
     reasoning: str = ""
     reasoning_content: str = ""
     """The older name of ``reasoning``."""
+    provider_specific_fields: OwnFields = OwnFields()
 
 
 class Function(JsonObject):

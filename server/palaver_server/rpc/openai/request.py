@@ -111,7 +111,7 @@ def _message_to_proto(message: Message) -> message_pb2.Message:
         content=[content_part_pb2.ContentPart(text=text) for text in texts],
         name=message.name,
         tool_call_id=message.tool_call_id,
-        reasoning=message.reasoning or message.reasoning_content,
+        reasoning=message.reasoning or message.reasoning_content or message.provider_specific_fields.reasoning,
         tool_calls=[
             tool_call_pb2.ToolCall(id=call.id, name=call.function.name, arguments_json=call.function.arguments)
             for call in message.tool_calls
