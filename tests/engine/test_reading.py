@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from palaver_server.core.answer import WholeAnswer, WholeChoice
 from palaver_server.core.tools import Tool, ToolCallState
+from tests.engine.outputs import outputs
 
 if TYPE_CHECKING:  # vLLM takes seconds to import
     from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage
@@ -62,27 +62,7 @@ class Reader:
         return ParsedStage(0, parser, Reading(chat, self._prompt_ids, judge, **reading))
 
     def outputs(self, text: str, cuts: Sequence[int], finish: str, stop: str | int | None) -> list[Any]:
-        ids = self._tokenizer.encode(text, add_special_tokens=False)
-        places = sorted({0, len(ids), *(cut % (len(ids) + 1) for cut in cuts)})
-        pieces = [ids[begin:end] for begin, end in pairwise(places)] or [[]]
-        told, found = "", []
-        for number, piece in enumerate(pieces):
-            is_last = number == len(pieces) - 1
-            so_far = self._tokenizer.decode([token for part in pieces[: number + 1] for token in part])
-            if not is_last and so_far.endswith("\ufffd"):
-                so_far = told  # vLLM holds back what is no whole character yet
-            found.append(
-                SimpleNamespace(
-                    index=0,
-                    text=so_far[len(told) :],
-                    token_ids=piece,
-                    logprobs=None,
-                    finish_reason=finish if is_last else None,
-                    stop_reason=stop if is_last else None,
-                )
-            )
-            told = so_far
-        return found
+        return outputs(self._tokenizer, text, cuts, finish, stop)
 
     def read(
         self,

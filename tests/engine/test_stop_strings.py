@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from palaver_server.core.answer import WholeAnswer
+from tests.engine.outputs import pieces_of
 from tests.engine.test_reading import Reader
 
 # Few characters make many meetings; the wide ones are several tokens of this tokenizer each.
@@ -29,11 +29,6 @@ def text_before(text: str, stops: Sequence[str]) -> str:
             if text[:end].endswith(stop):
                 return text[: end - len(stop)]
     return text
-
-
-def pieces_of(ids: Sequence[int], cuts: Sequence[int]) -> list[Sequence[int]]:
-    places = sorted({0, len(ids), *(cut % (len(ids) + 1) for cut in cuts)})
-    return [ids[begin:end] for begin, end in pairwise(places)]
 
 
 def outputs(tokenizer: Any, ids: Sequence[int], stops: list[str], cuts: Cuts = ((), ())) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from palaver_server.core.events import Delta
 from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.tools import ToolCallDelta
 from palaver_server.engine.tool_judge import ToolJudge
+from palaver_server.engine.vllm.answer import cuts
 from palaver_server.engine.vllm.answer.delta_stage import ConvertLogprobs
 from palaver_server.engine.vllm.answer.shortcut import Kind, shortcut_of
 from palaver_server.engine.vllm.answer.text import SpeechTrim, ThoughtTrim
@@ -43,7 +44,7 @@ class _Call:
 class ParsedStage:
     """Stands where ``DeltaStage`` does, for a model whose format is known.
 
-    A unary answer is fed as one output, so that it is read in the same way as a stream.
+    A unary answer is fed as one output, and read in the same way as a stream by all parsers that can (``cuts``).
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ParsedStage:
         self._choice_index = choice_index
         self._parser = parser
         self._shortcut = shortcut_of(parser, reading.chat)
+        self._reads_single_tokens = cuts.reads_single_tokens(parser)
         self._reading = reading
         self._prompt_token_ids = list(reading.prompt_token_ids)
         self._convert_logprobs = convert_logprobs
@@ -106,21 +108,37 @@ class ParsedStage:
 
     def _parse(self, completion: CompletionOutput, token_ids: list[int]) -> Delta | None:
         """Read what the shortcut does not know."""
-        self._token_ids += token_ids
         is_last = completion.finish_reason is not None
-        message = self._parser.parse_delta(
-            completion.text, token_ids, self._reading.chat, self._prompt_token_ids, finished=is_last
-        )
+        thoughts, text, calls = "", "", list[ToolCallDelta]()
+        for message in self._messages(completion.text, token_ids, is_last=is_last):
+            thought, said, called = self._read(message)
+            thoughts, text, calls = thoughts + thought, text + said, calls + called
+        self._token_ids += token_ids
         if self._tool_end_id is not None:
             self._ended_call_count += token_ids.count(self._tool_end_id)
         self._hold_details(completion)
-        thoughts, text, calls = self._read(message) if message is not None else ("", "", [])
         if is_last:
             text += self._speech.flush()
             calls += self._last_verdict(completion)
         if not (thoughts or text or calls or (is_last and (self._held_logprobs or self._held_token_ids))):
             return None
         return self._delta(thoughts, text, calls)
+
+    def _messages(self, text: str, token_ids: list[int], *, is_last: bool) -> Iterator[DeltaMessage]:
+        """Have the parser read, in pieces that it can take."""
+        parser, chat = self._parser, self._reading.chat
+        pieces: Iterable[tuple[str, list[int]]] = [(text, token_ids)]
+        if self._reads_single_tokens and len(token_ids) > 1:
+            if is_last and self.token_count == len(token_ids):
+                yield cuts.whole(parser, text, token_ids, chat)
+                return
+            pieces = cuts.single_tokens(parser.model_tokenizer, text, token_ids, self._token_ids, chat)
+        left = len(token_ids)
+        for piece, ids in pieces:
+            left -= len(ids)
+            message = parser.parse_delta(piece, ids, chat, self._prompt_token_ids, finished=is_last and not left)
+            if message is not None:
+                yield message
 
     def _read(self, message: DeltaMessage) -> tuple[str, str, list[ToolCallDelta]]:
         thoughts = self._thoughts.feed(message.reasoning) if message.reasoning else ""

@@ -76,8 +76,14 @@ class Parsers:
         tools = self._class.tool_parser_cls if self._class is not None else None
         self.can_hold_calls = tools is not None and tools.structural_tag_model is not None
         """Whether calls have a grammar, so that a model can be held to the schemas of tools while it may speak too."""
-        self.can_demand_calls = self.can_hold_calls or (tools is not None and tools.supports_required_and_named)
-        """Whether the model can be made to call a tool, or one tool."""
+        self.can_demand_one_tool = self.can_hold_calls or (tools is not None and tools.supports_required_and_named)
+        """Whether the model can be made to call a tool that the request names."""
+        # Without a grammar of calls they are demanded as a list in JSON, of which vLLM's newer parsers see a stream's
+        # latest piece alone.
+        self.can_demand_calls = self.can_hold_calls or (
+            tools is not None and tools.supports_required_and_named and not tools.engine_based_streaming
+        )
+        """Whether the model can be made to call some tool or other."""
         self.has_soft_switch = self._is_glm
         """Whether ``/nothink`` at the end of a user's message switches thinking off."""
 

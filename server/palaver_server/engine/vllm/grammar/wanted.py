@@ -85,7 +85,10 @@ class Forms:
             return response
         if choice is not ToolChoiceMode.AUTO or response is None:
             calls = self._calls(request, chat)
-            return Asked(calls, "tools") if calls is not None else None
+            if calls is None:
+                _refuse_free_calls(request)
+                return None
+            return Asked(calls, "tools")
         return Asked(self._calls_or(response, request, chat), response.field)
 
     def _calls(self, request: GenerationRequest, chat: VllmChatRequest) -> Form | None:
@@ -136,6 +139,24 @@ class Forms:
         params = StructuredOutputsParams(**said)
         params._backend = BACKEND  # noqa: SLF001  # what vLLM's own check would set
         return params
+
+
+def _refuse_free_calls(request: GenerationRequest) -> None:
+    """See that nothing is demanded of calls that nothing holds the model to.
+
+    Raises:
+        PalaverError: a call is, or that arguments fit a schema.
+    """
+    if request.tool_choice not in (None, ToolChoiceMode.AUTO):
+        raise invalid_field(
+            f"{request.field_prefix}tool_choice", "the model cannot be made to call; leave it the choice"
+        )
+    for place, tool in enumerate(request.tools):
+        if tool.is_strict:
+            raise invalid_field(
+                f"{request.field_prefix}tools[{place}].strict",
+                "cannot be true: this server does not hold calls to their schemas; leave it unset",
+            )
 
 
 def refuse_strictness(tools: Sequence[Tool], parsers: Parsers, request: GenerationRequest) -> PalaverError | None:

@@ -150,11 +150,7 @@ class Preparation:
                 f"{prefix}tools",
                 "this model's tool calls are not understood; start the server with --tool-call-parser for it",
             )
-        must_call = isinstance(request.tool_choice, NamedTool) or request.tool_choice is ToolChoiceMode.REQUIRED
-        if must_call and not self.parsers.can_demand_calls:
-            raise invalid_field(
-                f"{prefix}tool_choice", "this model cannot be made to call; offer the tools and leave it the choice"
-            )
+        self._refuse_demands(request)
         if (refusal := refuse_strictness(request.tools, self.parsers, request)) is not None:
             raise refusal
         tells_logprobs = options.top_logprobs is not None or bool(options.logprob_token_ids)
@@ -164,3 +160,12 @@ class Preparation:
                 f"{prefix}reasoning.include_reasoning",
                 "cannot be false where tokens or their log probabilities are asked for: they would tell the thoughts",
             )
+
+    def _refuse_demands(self, request: GenerationRequest) -> None:
+        """Refuse to make a model call that cannot be made to."""
+        field, parsers = f"{request.field_prefix}tool_choice", self.parsers
+        if isinstance(request.tool_choice, NamedTool) and not parsers.can_demand_one_tool:
+            raise invalid_field(field, "this model cannot be made to call; offer the tools and leave it the choice")
+        if request.tool_choice is ToolChoiceMode.REQUIRED and not parsers.can_demand_calls:
+            advice = "name one tool, or " if parsers.can_demand_one_tool else "offer the tools and "
+            raise invalid_field(field, f"this model cannot be made to call some tool; {advice}leave it the choice")

@@ -1,0 +1,68 @@
+"""In which pieces an answer is put before vLLM's parsers.
+
+Some of them, the older ones, are written for one token at a time and lose calls of which they are given more; for an
+answer in one piece they have another way. Several tokens come together where the reader is slow, where a stream asks
+for it, and where nobody reads before the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tokenizers.decoders import DecodeStream
+from vllm.entrypoints.generate.base.protocol import DeltaFunctionCall, DeltaMessage, DeltaToolCall
+from vllm.parser import Parser
+from vllm.parser.abstract_parser import DelegatingParser
+from vllm.renderers.chat_utils import make_tool_call_id
+from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
+
+from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
+
+CONTEXT_TOKENS = 8
+"""Tokens before a piece that its first token's text may depend on."""
+
+
+def reads_single_tokens(parser: Parser) -> bool:
+    """Whether a parser loses what it is not given token by token."""
+    if not isinstance(parser, DelegatingParser):
+        return False
+    tools = parser.tool_parser
+    return tools is not None and not parser._engine_based and not isinstance(tools, Hermes2ProToolParser)  # noqa: SLF001  # vLLM has no word for it
+
+
+def whole(parser: Parser, text: str, token_ids: Sequence[int], chat: VllmChatRequest) -> DeltaMessage:
+    """Read an answer in one piece."""
+    thoughts, speech, calls = parser.parse(text, chat, enable_auto_tools=True, model_output_token_ids=token_ids)
+    return DeltaMessage(
+        reasoning=thoughts,
+        content=speech,
+        tool_calls=[
+            DeltaToolCall(
+                index=index,
+                id=call.id or make_tool_call_id(),
+                type="function",
+                function=DeltaFunctionCall(name=call.name, arguments=call.arguments),
+            )
+            for index, call in enumerate(calls or ())
+        ],
+    )
+
+
+def single_tokens(
+    tokenizer: Any, text: str, token_ids: Sequence[int], before: Sequence[int], chat: VllmChatRequest
+) -> Iterator[tuple[str, list[int]]]:
+    """Part a piece into its tokens, each with its text; what vLLM has kept back or cut off is missing at the end.
+
+    Args:
+        tokenizer: the model's.
+        text: what the tokens say.
+        token_ids: the tokens.
+        before: those before them.
+        chat: says whether special tokens are part of the text.
+    """
+    stream = DecodeStream(ids=list(before[-CONTEXT_TOKENS:]), skip_special_tokens=bool(chat.skip_special_tokens))
+    end = 0
+    for place, token_id in enumerate(token_ids):
+        begin, end = end, end + len(stream.step(tokenizer._tokenizer, token_id) or "")  # noqa: SLF001  # the fast tokenizer within
+        yield text[begin:] if place == len(token_ids) - 1 else text[begin:end], [token_id]
