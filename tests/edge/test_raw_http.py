@@ -232,6 +232,21 @@ def test_plain_http_on_the_tls_port_is_closed(pair):
         assert b"HTTP/1.1 200" not in plain.recv(1000)
 
 
+def test_connections_that_call_nobody_end_sooner_where_they_are_all_taken(impatient):
+    """A quarter of an hour is the rule; here nobody could come in for so long."""
+    context = impatient.ssl_context
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for _ in range(3):
+            plain = stack.enter_context(socket.create_connection(("127.0.0.1", impatient.port), 30))
+            idle.append(stack.enter_context(context.wrap_socket(plain, server_hostname="localhost")))
+        assert [connection.recv(1) for connection in idle] == [b""] * 3
+        plain = stack.enter_context(socket.create_connection(("127.0.0.1", impatient.port), 30))
+        late = stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
+        late.sendall(request("GET /health HTTP/1.1", HOST))
+        assert b"200" in late.recv(1000)
+
+
 def test_connections_beyond_the_bound_are_closed_and_the_others_served(impatient):
     context = impatient.ssl_context
     with contextlib.ExitStack() as stack:
