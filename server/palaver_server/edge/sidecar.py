@@ -15,6 +15,7 @@ import structlog
 
 from palaver_server.edge.admin import Admin, AdminError
 from palaver_server.edge.binary import EdgeError, validate
+from palaver_server.edge.line_relay import LineRelay
 
 log = structlog.get_logger("palaver.edge")
 
@@ -39,6 +40,7 @@ class Sidecar:
         self._workers = workers
         self._process: asyncio.subprocess.Process | None = None
         self._relay: asyncio.Task[None] | None = None
+        self._access_log: LineRelay | None = None
         self._last_words: deque[str] = deque(maxlen=5)
         self._is_ending = False
 
@@ -59,6 +61,7 @@ class Sidecar:
         """
         await validate(self._envoy, self._configuration)
         self._admin_socket.unlink(missing_ok=True)
+        self._access_log = access_log = LineRelay(sys.stderr.fileno())  # it goes where ours goes
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "palaver_server.edge.leash", str(os.getpid()), str(self._envoy)),
             *("-c", str(self._configuration), "--concurrency", str(self._workers)),
@@ -73,13 +76,14 @@ class Sidecar:
                 "500",
             ),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),  # the access log goes where ours goes, and not through us
+            stdout=access_log.write_end,
             stderr=asyncio.subprocess.PIPE,
             # Ctrl-C is for the server, which ends the edge in its turn. Not a session of its own: Linux divides the
             # cores among sessions (sched_autogroup), and on full ones Envoy would wait for tenths of a second.
             process_group=0,
             env={name: value for name, value in os.environ.items() if not name.startswith("PALAVER_")},
         )
+        access_log.begin()
         self._relay = asyncio.create_task(self._relay_log(), name="log of Envoy")
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -128,6 +132,8 @@ class Sidecar:
             await self._process.wait()
         if self._relay is not None:
             await self._relay
+        if self._access_log is not None:
+            await asyncio.to_thread(self._access_log.finish, TERM_SECONDS)
 
     def kill(self) -> None:
         """End at once."""
