@@ -64,6 +64,19 @@ def _be_quick(context: click.Context, _: click.Parameter, quick: bool) -> bool:
 @click.option("--streams", type=_Listed(click.IntRange(1, MAX_STREAMS)), default="1,16,64,192", help="Streams at once.")
 @click.option("--rounds", type=click.IntRange(1), default=6, help="Six are the fewest that give a 95 % interval.")
 @click.option("--tokens", type=click.IntRange(2), default=128, help="Output tokens of each answer.")
+@click.option(
+    "--arrivals",
+    type=_Listed(click.IntRange(1, 100)),
+    show_default="none",
+    help="Also callers who arrive at random, with mixed lengths, at these percentages of what palaver can answer.",
+)
+@click.option(
+    "--prefix",
+    type=click.Choice(["warm", "cold"]),
+    default="warm",
+    help="Cold: no prompt begins like another one, so the engine's prefix cache does not help.",
+)
+@click.option("--turns", type=click.IntRange(1, 20), default=1, help="Exchanges before the question, 54 tokens each.")
 @click.option("--minutes", type=click.FloatRange(0), default=18.0, help="No round begins that would end later.")
 @click.option(
     "--out",
@@ -84,6 +97,7 @@ def main(
     *,
     engine: str,
     peers: tuple[str, ...] | None,
+    arrivals: tuple[int, ...] | None,
     out: Path,
     quick: bool,
     engine_flags: tuple[str, ...],
@@ -98,6 +112,7 @@ def main(
             "engine": engine,
             "peers": peers or ("palaver", BARE_ENGINE[engine]),
             "engine_flags": (*defaults.ENGINE_FLAGS, *engine_flags),
+            "arrivals": arrivals or (),
             **settings,
             **(QUICK_ANSWERS if quick else {}),
         }
@@ -138,7 +153,7 @@ async def _run(plan: Plan, logs: Path) -> list[Visit]:
 
 def _teller(progress: Progress, plan: Plan) -> Callable[[str], None]:
     """Moves the bar; where there is no terminal, each step is a line."""
-    task = progress.add_task("", total=plan.rounds * len(plan.peers) * (1 + len(plan.streams)), completed=-1)
+    task = progress.add_task("", total=plan.rounds * len(plan.peers) * (1 + len(plan.loads)), completed=-1)
 
     def tell(step: str) -> None:
         progress.update(task, advance=1, description=step)

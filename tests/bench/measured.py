@@ -31,10 +31,13 @@ class Spread(BaseModel):
 class Measured(BaseModel):
     """One cell."""
 
-    streams: int
+    load: str
+    """Its label."""
     answers: int
-    prompt_tokens: int
-    """Of one prompt."""
+    answers_per_second: float
+    """While all streams were asking: without the end, when fewer and fewer are left."""
+    prompt_tokens: float
+    """Of one prompt, on average."""
     output_tokens: int
     """Of all answers, as the engine counts them."""
     chunks: int
@@ -51,8 +54,12 @@ class Measured(BaseModel):
     front_end_mib: float
     """Memory of what stands in front of the engine, at the cell's end: what no other process shares with it, and its
     part of what others do (``Pss`` of /proc/PID/smaps_rollup)."""
+    engine_mib: float
+    """Memory of the engine's own processes, the same way."""
+    answer_ms: Spread
+    """From sending the request to the last piece of text."""
     ttft_ms: Spread
-    """From sending the request to the first piece of text."""
+    """From sending the request to the first piece of text. A caller who arrives at random has sent it as he arrives."""
     gap_ms: Spread
     """Between two pieces of text of one stream."""
     longest_gap_ms: float

@@ -12,7 +12,7 @@ from tests.bench.measured import Visit
 from tests.bench.plan import Plan
 from tests.bench.summary import Summary, summarise
 
-FORMAT = 1
+FORMAT = 2
 """Goes up when a figure changes its meaning."""
 
 

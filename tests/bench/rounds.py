@@ -24,7 +24,8 @@ async def run_rounds(plan: Plan, logs: Path, done: Callable[[str], None]) -> lis
         BenchError: a peer does not start, or fails to answer.
     """
     visits: list[Visit] = []
-    client_seconds_per_token: dict[int, float] = {}
+    client_seconds_per_token: dict[str, float] = {}
+    capacity = 0.0
     began = time.monotonic()
     longest = 0.0
     for round_number in range(1, plan.rounds + 1):
@@ -38,15 +39,23 @@ async def run_rounds(plan: Plan, logs: Path, done: Callable[[str], None]) -> lis
                 round_number=round_number,
                 place=place,
                 client_seconds_per_token=client_seconds_per_token,
+                capacity=capacity,
                 folder=logs / f"{round_number}-{peer}",
                 done=partial(_tell, done, f"round {round_number}, {peer}"),
             )
             visits.append(visited)
             if peer == plan.peers[0]:
                 # The newest figure: the machine's speed changes with what else it does.
-                client_seconds_per_token = {cell.streams: cell.client_us_per_token / 1e6 for cell in visited.cells}
+                client_seconds_per_token = {cell.load: cell.client_us_per_token / 1e6 for cell in visited.cells}
+                # The oldest one: rounds can be compared only if callers arrive as often in all of them.
+                capacity = capacity or _capacity(plan, visited)
         longest = max(longest, time.monotonic() - round_began)
     return visits
+
+
+def _capacity(plan: Plan, visited: Visit) -> float:
+    """Answers a second; 0 where no load asks for it."""
+    return next((cell.answers_per_second for cell in visited.cells if cell.load == plan.full_load.label), 0.0)
 
 
 def _tell(done: Callable[[str], None], where: str, step: str) -> None:

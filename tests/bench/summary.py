@@ -20,6 +20,9 @@ FIGURES: dict[str, Callable[[Measured], float]] = {
     "client_us_per_token": lambda cell: cell.client_us_per_token,
     "client_share": lambda cell: cell.client_share,
     "front_end_mib": lambda cell: cell.front_end_mib,
+    "engine_mib": lambda cell: cell.engine_mib,
+    "answer_p50_ms": lambda cell: cell.answer_ms.p50,
+    "answer_p99_ms": lambda cell: cell.answer_ms.p99,
     "tokens_per_chunk": lambda cell: cell.output_tokens / cell.chunks,
     "tokens_per_answer": lambda cell: cell.output_tokens / cell.answers,
     "ttft_p50_ms": lambda cell: cell.ttft_ms.p50,
@@ -38,14 +41,15 @@ COMPARED = (
     "ttft_p99_ms",
     "gap_p50_ms",
     "gap_p99_ms",
+    "answer_p99_ms",
 )
 
 
 class Row(BaseModel):
-    """One peer with one number of streams: the median of each figure over the rounds."""
+    """One peer under one load: the median of each figure over the rounds."""
 
     peer: str
-    streams: int
+    load: str
     figures: dict[str, float]
 
 
@@ -53,7 +57,7 @@ class Ratio(BaseModel):
     """The first peer's figure divided by another's, round by round."""
 
     against: str
-    streams: int
+    load: str
     figure: str
     rounds: list[float]
     median: float
@@ -75,13 +79,14 @@ class Summary(BaseModel):
 
 def summarise(plan: Plan, visits: Sequence[Visit]) -> Summary:
     """Sum a run up."""
-    cells = {(visited.peer, visited.round, cell.streams): cell for visited in visits for cell in visited.cells}
+    cells = {(visited.peer, visited.round, cell.load): cell for visited in visits for cell in visited.cells}
     rounds = sorted({visited.round for visited in visits})
 
-    def values(peer: str, streams: int, figure: str) -> list[float]:
-        return [FIGURES[figure](cells[peer, number, streams]) for number in rounds]
+    def values(peer: str, load: str, figure: str) -> list[float]:
+        return [FIGURES[figure](cells[peer, number, load]) for number in rounds]
 
     subject, *others = plan.peers
+    loads = [load.label for load in plan.loads]
     return Summary(
         rounds=len(rounds),
         start_seconds={
@@ -90,18 +95,18 @@ def summarise(plan: Plan, visits: Sequence[Visit]) -> Summary:
         rows=[
             Row(
                 peer=peer,
-                streams=streams,
-                figures={figure: round(median(values(peer, streams, figure)), 4) for figure in FIGURES},
+                load=load,
+                figures={figure: round(median(values(peer, load, figure)), 4) for figure in FIGURES},
             )
-            for streams in plan.streams
+            for load in loads
             for peer in plan.peers
         ],
         ratios=[
-            _ratio(other, streams, figure, values(subject, streams, figure), theirs)
+            _ratio(other, load, figure, values(subject, load, figure), theirs)
             for other in others
-            for streams in plan.streams
+            for load in loads
             for figure in COMPARED
-            if all(theirs := values(other, streams, figure))  # the scripted engine has no process: no ratio to zero
+            if all(theirs := values(other, load, figure))  # the scripted engine has no process: no ratio to zero
         ],
     )
 
@@ -126,12 +131,12 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return interval
 
 
-def _ratio(other: str, streams: int, figure: str, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+def _ratio(other: str, load: str, figure: str, ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     ratios = [round(mine / its, 4) for mine, its in zip(ours, theirs, strict=True)]
     low, high, coverage = median_interval(ratios)
     return Ratio(
         against=other,
-        streams=streams,
+        load=load,
         figure=figure,
         rounds=ratios,
         median=round(median(ratios), 4),

@@ -11,17 +11,23 @@ from rich.table import Table
 from tests.bench.plan import Plan
 from tests.bench.summary import CONFIDENCE, Ratio, Row, Summary
 
-COLUMNS: dict[str, Callable[[dict[str, float]], str]] = {
+Columns = dict[str, Callable[[dict[str, float]], str]]
+
+COST: Columns = {
     "tokens/s": lambda of: f"{of['tokens_per_second']:,.0f}",
     "front-end\nµs/token": lambda of: f"{of['front_end_us_per_token']:,.1f}",
     "engine\nµs/token": lambda of: f"{of['engine_us_per_token']:,.0f}",
     "front-end\nMiB": lambda of: f"{of['front_end_mib']:,.0f}",
-    "load\nclient": lambda of: f"{of['client_share']:.0%}",
+    "engine\nMiB": lambda of: f"{of['engine_mib']:,.0f}",
+    "load client,\nof a core": lambda of: f"{of['client_share']:.0%}",
+    "tokens\na chunk": lambda of: f"{of['tokens_per_chunk']:.2f}",
+}
+LATENCY: Columns = {
     "TTFT ms\np50 / p99": lambda of: f"{of['ttft_p50_ms']:,.1f} / {of['ttft_p99_ms']:,.1f}",
     "gap ms\np50 / p99 / max": lambda of: (
         f"{of['gap_p50_ms']:,.1f} / {of['gap_p99_ms']:,.1f} / {of['gap_max_ms']:,.1f}"
     ),
-    "tokens\na chunk": lambda of: f"{of['tokens_per_chunk']:.2f}",
+    "answer ms\np50 / p99": lambda of: f"{of['answer_p50_ms']:,.0f} / {of['answer_p99_ms']:,.0f}",
 }
 RATIOS = {
     "tokens_per_second": "tokens/s",
@@ -31,6 +37,7 @@ RATIOS = {
     "ttft_p99_ms": "TTFT p99",
     "gap_p50_ms": "gap p50",
     "gap_p99_ms": "gap p99",
+    "answer_p99_ms": "answer p99",
 }
 TENFOLD = 10
 """Ratios from here on need no decimals."""
@@ -42,7 +49,8 @@ CLIENT_IS_BUSY = 0.8
 
 def show(console: Console, plan: Plan, summary: Summary) -> None:
     """Print a run's results."""
-    console.print(_figures(plan, summary))
+    console.print(_figures("Throughput and cost", COST, plan, summary))
+    console.print(_figures("Time at the client", LATENCY, plan, summary))
     for other in plan.peers[1:]:
         console.print(_ratios(plan, summary, other))
     for peer, seconds in summary.start_seconds.items():
@@ -55,41 +63,43 @@ def remarks(plan: Plan, summary: Summary) -> Iterator[str]:
     """What makes the figures less than they seem."""
     if summary.rounds < plan.rounds:
         yield f"Only {summary.rounds} of {plan.rounds} rounds fitted into {plan.minutes:g} minutes."
+    same_length = {load.label for load in plan.loads if not load.is_mixed}
     for row in summary.rows:
-        where, figures = f"{row.peer} at {row.streams} streams", row.figures
-        if figures["tokens_per_answer"] < SHORT_ANSWERS * plan.tokens:
+        where, figures = f"{row.peer} at {row.load}", row.figures
+        if row.load in same_length and figures["tokens_per_answer"] < SHORT_ANSWERS * plan.tokens:
             yield f"{where}: answers had {figures['tokens_per_answer']:.0f} tokens, not {plan.tokens}."
         if row.peer == plan.peers[0] and figures["client_share"] > CLIENT_IS_BUSY:
             yield f"{where}: the load client took {figures['client_share']:.0%} of a core and may be the bottleneck."
 
 
-def _figures(plan: Plan, summary: Summary) -> Table:
+def _figures(title: str, columns: Columns, plan: Plan, summary: Summary) -> Table:
     rounds = "one round" if summary.rounds == 1 else f"medians of {summary.rounds} rounds"
-    table = Table(title=f"CPU time, TTFT and gaps: {rounds}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=f"{title}: {rounds}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("streams", justify="right", no_wrap=True, min_width=7)
     table.add_column("peer", no_wrap=True)
-    for title in COLUMNS:
-        table.add_column(title, justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
     for row in summary.rows:
-        table.add_row(*_figure_cells(plan, row), end_section=row.peer == plan.peers[-1])
+        table.add_row(*_figure_cells(columns, plan, row), end_section=row.peer == plan.peers[-1])
     return table
 
 
-def _figure_cells(plan: Plan, row: Row) -> Iterator[str]:
-    yield str(row.streams) if row.peer == plan.peers[0] else ""
+def _figure_cells(columns: Columns, plan: Plan, row: Row) -> Iterator[str]:
+    yield row.load if row.peer == plan.peers[0] else ""
     yield row.peer
-    for form in COLUMNS.values():
+    for form in columns.values():
         yield form(row.figures)
 
 
 def _ratios(plan: Plan, summary: Summary, other: str) -> Table:
-    ratios = {(ratio.streams, ratio.figure): ratio for ratio in summary.ratios if ratio.against == other}
+    ratios = {(ratio.load, ratio.figure): ratio for ratio in summary.ratios if ratio.against == other}
     table = Table(title=f"{plan.peers[0]} / {other}: {_certainty(summary)}", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("streams", no_wrap=True, min_width=max(map(len, RATIOS.values())))
-    for streams in plan.streams:
-        table.add_column(str(streams), justify="right")
+    loads = [load.label for load in plan.loads]
+    for load in loads:
+        table.add_column(load, justify="right")
     for figure, title in RATIOS.items():
-        table.add_row(title, *(_ratio_cell(ratios.get((streams, figure))) for streams in plan.streams))
+        table.add_row(title, *(_ratio_cell(ratios.get((load, figure))) for load in loads))
     return table
 
 

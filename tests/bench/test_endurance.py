@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.endurance.slope import slope_of
+from tests.bench.slope import slope_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CALLS = 80

@@ -46,14 +46,31 @@ def results(finished: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str
 def test_every_peer_is_measured_with_every_number_of_streams(results: dict[str, Any]) -> None:
     assert [visit["peer"] for visit in results["visits"]] == ["palaver", "scripted"]
     for visit in results["visits"]:
-        assert [cell["streams"] for cell in visit["cells"]] == [1, 4]
+        assert [cell["load"] for cell in visit["cells"]] == ["1", "4"]
 
 
 def test_every_answer_has_all_the_tokens_that_were_asked_for(results: dict[str, Any]) -> None:
     for visit in results["visits"]:
         for cell in visit["cells"]:
-            assert cell["answers"] == 2 * cell["streams"]
+            assert cell["answers"] == 2 * int(cell["load"])
             assert cell["output_tokens"] == cell["chunks"] == cell["answers"] * results["plan"]["tokens"]
+
+
+def test_callers_who_arrive_at_random_ask_every_peer_the_same(tmp_path: Path) -> None:
+    run = run_bench(
+        *("--quick", "--engine", "scripted", "--streams", "4", "--arrivals", "50,95", "--prefix", "cold"),
+        *("--out", str(tmp_path)),
+    )
+    assert run.returncode == 0, run.stderr
+    palaver, scripted = json.loads((tmp_path / "results.json").read_text())["visits"]
+    for visit in (palaver, scripted):
+        assert [cell["load"] for cell in visit["cells"]] == ["4", "4 mixed", "50 %", "95 %"]
+    for ours, theirs in zip(palaver["cells"], scripted["cells"], strict=True):
+        assert {ours[key] for key in ("prompt_tokens", "output_tokens")} == {
+            theirs[key] for key in ("prompt_tokens", "output_tokens")
+        }
+    alike, mixed, *_ = palaver["cells"]
+    assert mixed["prompt_tokens"] > alike["prompt_tokens"]
 
 
 def test_both_peers_count_the_same_prompt(results: dict[str, Any]) -> None:
@@ -66,6 +83,8 @@ def test_times_and_cpu_times_are_above_zero_and_in_order(results: dict[str, Any]
         for cell in visit["cells"]:
             assert cell["front_end_us_per_token"] > 0
             assert 0 < cell["ttft_ms"]["p50"] <= cell["ttft_ms"]["p99"] <= cell["ttft_ms"]["max"]
+            assert cell["ttft_ms"]["max"] < cell["answer_ms"]["max"]
+            assert cell["answers_per_second"] > 0
             assert 0 < cell["gap_ms"]["p50"] <= cell["gap_ms"]["p99"] <= cell["gap_ms"]["max"]
             assert cell["tokens_per_second"] == pytest.approx(cell["output_tokens"] / cell["seconds"], rel=0.01)
 

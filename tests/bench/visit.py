@@ -22,7 +22,8 @@ async def visit(
     *,
     round_number: int,
     place: int,
-    client_seconds_per_token: Mapping[int, float],
+    client_seconds_per_token: Mapping[str, float],
+    capacity: float,
     folder: Path,
     done: Callable[[str], None],
 ) -> Visit:
@@ -33,7 +34,8 @@ async def visit(
         peer: its name.
         round_number: from 1.
         place: in the round, from 1.
-        client_seconds_per_token: by number of streams, the CPU time of a load client over the network.
+        client_seconds_per_token: by load, the CPU time of a load client over the network.
+        capacity: answers a second of the first peer; 0 to measure it in this visit.
         folder: for logs.
         done: is told after each step what comes next.
 
@@ -49,10 +51,11 @@ async def visit(
         await load.exchange(plan.first_cell().model_dump_json(), seconds=READY_SECONDS)
         start_seconds = time.perf_counter() - began
         cells = []
-        for streams in plan.streams:
-            done(f"{streams} streams")
-            cell = plan.cell(streams, client_seconds_per_token.get(streams, 0.0))
-            cells.append(
-                Measured.model_validate_json(await load.exchange(cell.model_dump_json(), seconds=CELL_SECONDS))
-            )
+        for load_asked in plan.loads:
+            done(f"{load_asked.label} streams" if load_asked.streams else f"arrivals at {load_asked.label}")
+            cell = plan.cell(load_asked, client_seconds_per_token.get(load_asked.label, 0.0), capacity)
+            measured = Measured.model_validate_json(await load.exchange(cell.model_dump_json(), seconds=CELL_SECONDS))
+            cells.append(measured)
+            if load_asked == plan.full_load:
+                capacity = capacity or measured.answers_per_second
     return Visit(round=round_number, place=place, peer=peer, start_seconds=round(start_seconds, 3), cells=cells)

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.endurance.calls import Kind
-from tests.bench.endurance.slope import Slope, slope_of
 from tests.bench.endurance.watch import Look
 from tests.bench.measured import Spread
+from tests.bench.slope import Slope, slope_of
 
 TUTORIAL = {"calls/s": "50 to 80", "p99 ms": "150 to 300"}
 """What the tutorial that palaver sets out from claims for its service."""

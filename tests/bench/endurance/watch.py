@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import psutil
 from pydantic import BaseModel
 
-from tests.bench.clocks import Processes
+from tests.bench.clocks import Processes, pss_mib
 
 
 class Look(BaseModel):
@@ -28,12 +26,8 @@ def look(processes: Processes, calls: int) -> Look:
     front_end = [psutil.Process(pid) for pid in processes.front_end]
     return Look(
         calls=calls,
-        front_end_mib=_mib(front_end),
-        engine_mib=_mib([psutil.Process(pid) for pid in processes.engine]),
+        front_end_mib=round(pss_mib(processes.front_end), 2),
+        engine_mib=round(pss_mib(processes.engine), 2),
         descriptors=sum(process.num_fds() for process in front_end),
         threads=sum(process.num_threads() for process in front_end),
     )
-
-
-def _mib(processes: Sequence[psutil.Process]) -> float:
-    return round(sum(float(process.memory_full_info().pss) for process in processes) / 2**20, 2)

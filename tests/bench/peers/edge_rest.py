@@ -27,7 +27,7 @@ class RestClient:
         body = json_format.MessageToDict(chat_request(ask), preserving_proto_field_name=True)
         began, pieces = await sse.ask(self._session, self._running.url + PATH, body)
         (_, first), *between, (_, last) = sse.events(pieces)
-        times = [came_at for came_at, event in between if event["delta"].get("text")]
+        times = [came_at for came_at, event in between if event.get("delta")]
         usage = last["finished"]["usage"]
         return Answer(began, times, first["started"]["prompt_token_count"], usage["output_token_count"])
 

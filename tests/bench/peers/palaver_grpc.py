@@ -95,7 +95,7 @@ def server_command(plan: Plan, verb: str) -> list[str]:
     command += ["--max-concurrent-requests", str(MAX_STREAMS), "--max-queued-requests", str(MAX_STREAMS)]
     if plan.engine == "vllm":
         return [*command, "--model", plan.model, *plan.engine_flags]
-    return [*command, "--engine", "scripted", "--scripted-tokens", str(plan.tokens)]
+    return [*command, "--engine", "scripted", "--scripted-tokens", str(plan.longest_answer)]
 
 
 def chat_request(ask: Ask) -> chat_service_pb2.ChatRequest:

@@ -70,7 +70,7 @@ class Scripted:
 
     async def connect(self, plan: Plan, found: str) -> ScriptedClient:
         """Load the engine in this process."""
-        engine = ScriptedEngine(ScriptedBehaviour(tokens=plan.tokens))
+        engine = ScriptedEngine(ScriptedBehaviour(tokens=plan.longest_answer))
         await engine.load(lambda _: None)
         return ScriptedClient(engine, Burner())
 

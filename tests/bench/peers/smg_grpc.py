@@ -54,9 +54,11 @@ class TokenClient:
         async for message in self._methods[serial % CONNECTIONS](request):
             times.append(perf_counter())
             messages.append(message)
-        *chunks, last = map(self._messages.GenerateResponse.FromString, messages)
-        first = self._first_seen([list(response.chunk.token_ids) for response in chunks])
-        return Answer(began, times[first:-1], last.complete.prompt_tokens, last.complete.completion_tokens)
+        # Each chunk counts its own tokens, and so does the last message, which repeats what the last chunk had.
+        *responses, last = map(self._messages.GenerateResponse.FromString, messages)
+        chunks = [list(response.chunk.token_ids) for response in responses]
+        first = self._first_seen(chunks)
+        return Answer(began, times[first:-1], last.complete.prompt_tokens, sum(map(len, chunks)))
 
     def processes(self) -> Processes:
         """Who works for the answers."""

@@ -1,0 +1,122 @@
+"""One point of the curve: a server of its own with so many open streams."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import grpc
+from pydantic import BaseModel
+
+from palaver.v1 import chat_service_pb2
+from tests.bench.clocks import CpuClock, Processes, pss_mib
+from tests.bench.peers.palaver_grpc import CHANNEL_OPTIONS, CONNECTIONS, METHOD, stream_request
+from tests.bench.plan import CONVERSATION, Ask
+from tests.bench.processes import Launcher
+
+INTERVAL_SECONDS = 0.1
+"""Between two tokens of a stream: about what a large model takes. A thousand streams are 10,000 tokens a second."""
+ENDLESS = 4000
+"""Tokens: more than any point waits for, and within the scripted engine's context."""
+OPENING_SECONDS = 120.0
+SETTLE_SECONDS = 1.0
+"""From the last stream's first token to the window: the burst of opening is over by then."""
+
+Call = grpc.aio.UnaryStreamCall[bytes, bytes]
+
+
+class Point(BaseModel):
+    """What was measured with so many streams open."""
+
+    streams: int
+    reads: bool
+    """Callers read what comes. Without that the server holds what nobody takes."""
+    tokens_per_second: float
+    pace: float
+    """Tokens that came, of those that the engine would have written at its own pace: below 1 the server is too slow."""
+    front_end_us_per_token: float
+    client_share: float
+    """Of one core."""
+    idle_mib: float
+    """The server's memory after a first short answer (``Pss``)."""
+    open_mib: float
+    """With all streams open."""
+
+
+async def measure(streams: int, *, reads: bool, seconds: float, folder: Path) -> Point:
+    """Start a server, open the streams, and watch for so many seconds.
+
+    Raises:
+        BenchError: the server does not start.
+    """
+    async with Launcher(folder) as launcher:
+        address, pid = await _start(launcher, streams, reads=reads)
+        channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(CONNECTIONS)]
+        try:
+            return await _measure(channels, Processes.of(pid), streams, reads=reads, seconds=seconds)
+        finally:
+            await asyncio.gather(*(channel.close() for channel in channels))
+
+
+async def _start(launcher: Launcher, streams: int, *, reads: bool) -> tuple[str, int]:
+    command = [sys.executable, "-m", "palaver_server", "serve", "--listen", "127.0.0.1:0", "--log-format", "json"]
+    command += ["--engine", "scripted", "--scripted-tokens", str(ENDLESS), "--metrics-listen", "127.0.0.1:0"]
+    command += ["--scripted-interval", str(INTERVAL_SECONDS if reads else 0.0)]
+    command += ["--max-concurrent-requests", str(streams + 1)]
+    server = await launcher.start("palaver", command)
+    listening = await server.line_with("Listening on ")
+    await server.line_with("Ready after ")
+    return listening.split()[2].rstrip(";"), server.pid
+
+
+async def _measure(
+    channels: Sequence[grpc.aio.Channel], processes: Processes, streams: int, *, reads: bool, seconds: float
+) -> Point:
+    await _open(channels[0], tokens=1).read()
+    idle_mib = pss_mib(processes.front_end)
+    calls = [_open(channels[number % CONNECTIONS], tokens=ENDLESS) for number in range(streams)]
+    async with asyncio.timeout(OPENING_SECONDS):
+        await asyncio.gather(*(call.read() for call in calls))
+    messages: list[bytes] = []
+    readers = [asyncio.create_task(_read(call, messages)) for call in calls if reads]
+    await asyncio.sleep(SETTLE_SECONDS)
+    server, client = CpuClock(processes.front_end), CpuClock([os.getpid()])
+    before, began = (server.seconds(), client.seconds()), perf_counter()
+    messages.clear()
+    await asyncio.sleep(seconds)
+    took, server_cpu, client_cpu = perf_counter() - began, server.seconds() - before[0], client.seconds() - before[1]
+    come = list(messages)
+    open_mib = pss_mib(processes.front_end)
+    for call in calls:
+        call.cancel()
+    for ended in await asyncio.gather(*readers, return_exceptions=True):
+        if ended is not None and not isinstance(ended, asyncio.CancelledError):
+            raise ended
+    # The scripted engine's tokens are words.
+    tokens = sum(len(chat_service_pb2.StreamChatResponse.FromString(message).delta.text.split()) for message in come)
+    return Point(
+        streams=streams,
+        reads=reads,
+        tokens_per_second=round(tokens / took, 2),
+        pace=round(tokens / took * INTERVAL_SECONDS / streams, 4),
+        front_end_us_per_token=round(1e6 * server_cpu / tokens, 3) if tokens else 0.0,
+        client_share=round(client_cpu / took, 4),
+        idle_mib=round(idle_mib, 2),
+        open_mib=round(open_mib, 2),
+    )
+
+
+def _open(channel: grpc.aio.Channel, *, tokens: int) -> Call:
+    ask = Ask(conversation=CONVERSATION, max_output_tokens=tokens)
+    call: Call = channel.unary_stream(METHOD)(stream_request(ask).SerializeToString())
+    return call
+
+
+async def _read(call: Call, messages: list[bytes]) -> None:
+    """Until it is cancelled. Not by iterating: a first message was read already, and grpc.aio takes one way only."""
+    while isinstance(message := await call.read(), bytes):
+        messages.append(message)
