@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.bench import plan as defaults
 from tests.bench import table
+from tests.bench.ending import run_to_its_end
 from tests.bench.measured import Visit
 from tests.bench.peers import MODULES, peer_named
 from tests.bench.plan import MAX_STREAMS, ROOT, Plan
-from tests.bench.processes import BenchError
 from tests.bench.report import Report, write
 from tests.bench.rounds import run_rounds
 
@@ -28,8 +26,6 @@ QUICK_OPTIONS = {"streams": "1,4", "rounds": 1, "tokens": 16}
 QUICK_ANSWERS = {"min_answers": 1, "min_answers_per_stream": 2}
 PAPER_WIDTH = 120
 """Columns of a table that goes into a file."""
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 class _Listed(click.ParamType[tuple[Any, ...]]):
@@ -118,14 +114,7 @@ def main(
         }
     )
     _refuse_what_does_not_fit(plan, engine_flags)
-    try:
-        visits = asyncio.run(_run(plan, out / "logs"))
-    except BenchError as error:
-        click.echo(f"bench: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("bench: interrupted; every process has ended, nothing was written", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    visits = run_to_its_end("bench", _run(plan, out / "logs"))
     report = Report.of(plan, visits)
     table.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH), plan, report.summary)
     for path in write(report, out):
@@ -143,9 +132,6 @@ def _refuse_what_does_not_fit(plan: Plan, engine_flags: tuple[str, ...]) -> None
 
 
 async def _run(plan: Plan, logs: Path) -> list[Visit]:
-    running = asyncio.current_task()
-    assert running is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # as Ctrl-C does
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         return await run_rounds(plan, logs, _teller(progress, plan))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -19,13 +16,11 @@ from rich.table import Table
 
 from tests.bench import setting
 from tests.bench.curve.points import INTERVAL_SECONDS, Point, measure
+from tests.bench.ending import run_to_its_end
 from tests.bench.plan import ROOT
-from tests.bench.processes import BenchError
 from tests.bench.slope import Slope, slope_of
 
 KIB = 1024
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 class Curve(BaseModel):
@@ -57,15 +52,8 @@ def main(*, streams: str, rounds: int, seconds: float, out: Path) -> None:
 
     Each point has a server of its own, so that none inherits another one's memory. It takes about 15 seconds a point.
     """
-    try:
-        counts = tuple(click.IntRange(1, 1000).convert(count, None, None) for count in streams.split(","))
-        points = asyncio.run(_run(counts, rounds, seconds, out))
-    except BenchError as error:
-        click.echo(f"curve: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("curve: interrupted; every process has ended, nothing was written", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    counts = tuple(click.IntRange(1, 1000).convert(count, None, None) for count in streams.split(","))
+    points = run_to_its_end("curve", _run(counts, rounds, seconds, out))
     curve = Curve(
         versions=setting.versions(),
         machine=setting.machine(),
@@ -81,9 +69,6 @@ def main(*, streams: str, rounds: int, seconds: float, out: Path) -> None:
 
 
 async def _run(counts: Sequence[int], rounds: int, seconds: float, out: Path) -> list[Point]:
-    running = asyncio.current_task()
-    assert running is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # as Ctrl-C does
     plan = [(count, reads) for count in counts for reads in (True, False)]
     columns = (TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     points = []

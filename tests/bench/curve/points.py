@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from palaver.v1 import chat_service_pb2
 from tests.bench.clocks import CpuClock, Processes, pss_mib
-from tests.bench.peers.palaver_grpc import CHANNEL_OPTIONS, CONNECTIONS, METHOD, stream_request
+from tests.bench.peers.palaver_grpc import CHANNEL_OPTIONS, CONNECTIONS, METHOD, start_server, stream_request
 from tests.bench.plan import CONVERSATION, Ask
 from tests.bench.processes import Launcher
 
@@ -67,10 +67,7 @@ async def _start(launcher: Launcher, streams: int, *, reads: bool) -> tuple[str,
     command += ["--engine", "scripted", "--scripted-tokens", str(ENDLESS), "--metrics-listen", "127.0.0.1:0"]
     command += ["--scripted-interval", str(INTERVAL_SECONDS if reads else 0.0)]
     command += ["--max-concurrent-requests", str(streams + 1)]
-    server = await launcher.start("palaver", command)
-    listening = await server.line_with("Listening on ")
-    await server.line_with("Ready after ")
-    return listening.split()[2].rstrip(";"), server.pid
+    return await start_server(launcher, command)
 
 
 async def _measure(

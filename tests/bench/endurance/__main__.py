@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from pathlib import Path
 
@@ -14,17 +12,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.bench import setting
 from tests.bench.clocks import Processes
+from tests.bench.ending import run_to_its_end
 from tests.bench.endurance import report
 from tests.bench.endurance.report import Results
 from tests.bench.endurance.run import Run
+from tests.bench.peers.palaver_grpc import start_server
 from tests.bench.plan import ENGINE_FLAGS, ROOT, TINY_MODEL
-from tests.bench.processes import BenchError, Launcher
+from tests.bench.processes import Launcher
 
 SCRIPTED_INTERVAL = 0.005
 """Seconds a token: about that of a small model."""
 EXIT_UNEXPLAINED = 1
 EXIT_FAILED = 2
-EXIT_INTERRUPTED = 130
 
 
 class Settings(BaseModel):
@@ -69,14 +68,7 @@ def main(*, out: Path, **options: object) -> None:
     where a call came to anything else.
     """
     settings = Settings.model_validate(options)
-    try:
-        results = asyncio.run(_run(settings, out))
-    except BenchError as error:
-        click.echo(f"endurance: {error}", err=True)
-        sys.exit(EXIT_FAILED)
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("endurance: interrupted; every process has ended, nothing was written", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    results = run_to_its_end("endurance", _run(settings, out), exit_failed=EXIT_FAILED)
     told = Told(versions=setting.versions(), machine=setting.machine(), settings=settings, results=results)
     report.show(Console(), results)
     (out / "results.json").write_text(told.model_dump_json(indent=1) + "\n")
@@ -86,9 +78,6 @@ def main(*, out: Path, **options: object) -> None:
 
 
 async def _run(settings: Settings, out: Path) -> Results:
-    running = asyncio.current_task()
-    assert running is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # as Ctrl-C does
     columns = (TextColumn("calls"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     async with Launcher(out / "logs") as launcher:
         address, pid = await _start(launcher, settings)
@@ -114,10 +103,7 @@ async def _start(launcher: Launcher, settings: Settings) -> tuple[str, int]:
         command += ["--model", settings.model, *ENGINE_FLAGS]
     else:
         command += ["--engine", "scripted", "--scripted-tokens", "24", "--scripted-interval", str(SCRIPTED_INTERVAL)]
-    server = await launcher.start("palaver", command)
-    listening = await server.line_with("Listening on ")
-    await server.line_with("Ready after ")
-    return listening.split()[2].rstrip(";"), server.pid
+    return await start_server(launcher, command)
 
 
 if __name__ == "__main__":

@@ -74,10 +74,8 @@ class PalaverGrpc:
     async def start_with(self, plan: Plan, launcher: Launcher, *flags: str) -> str:
         """Start the server with more flags."""
         command = [*server_command(plan, "serve"), "--listen", "127.0.0.1:0", *flags]
-        server = await launcher.start("palaver", command)
-        listening = await server.line_with("Listening on ")
-        await server.line_with("Ready after ")
-        return json.dumps({"address": listening.split()[2].rstrip(";"), "pid": server.pid})
+        address, pid = await start_server(launcher, command)
+        return json.dumps({"address": address, "pid": pid})
 
     async def connect(self, plan: Plan, found: str) -> PalaverClient:
         """Open the connections."""
@@ -87,6 +85,14 @@ class PalaverGrpc:
 
 
 PEER = PalaverGrpc()
+
+
+async def start_server(launcher: Launcher, command: Sequence[str]) -> tuple[str, int]:
+    """Start a server and wait for its model; its address and its process."""
+    server = await launcher.start("palaver", command)
+    listening = await server.line_with("Listening on ")
+    await server.line_with("Ready after ")
+    return listening.split()[2].rstrip(";"), server.pid
 
 
 def server_command(plan: Plan, verb: str) -> list[str]:
