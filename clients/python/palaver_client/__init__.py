@@ -27,8 +27,10 @@ from palaver_client.options import (
     StreamOptions,
     ToolDict,
 )
+from palaver_client.pieces import Piece, TextPiece, ThoughtPiece, ToolCallPiece
 from palaver_client.retry import RetryPolicy
 from palaver_client.stream import Stream
+from palaver_client.tool_call import ToolCall, ToolCallState
 
 __all__ = [
     "Answer",
@@ -42,10 +44,16 @@ __all__ = [
     "FinishReason",
     "MessageDict",
     "MessageLike",
+    "Piece",
     "Prompt",
     "RetryPolicy",
     "Stream",
     "StreamOptions",
+    "TextPiece",
+    "ThoughtPiece",
+    "ToolCall",
+    "ToolCallPiece",
+    "ToolCallState",
     "ToolDict",
     "errors",
 ]

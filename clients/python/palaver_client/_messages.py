@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from palaver.v1 import content_part_pb2, message_pb2, role_pb2
+from palaver.v1 import content_part_pb2, message_pb2, role_pb2, tool_call_pb2
 from palaver_client._naming import naming
 from palaver_client.options import MessageLike, Prompt
+from palaver_client.tool_call import ToolCall
 
 _ROLES = {name.removeprefix("ROLE_").lower(): number for name, number in role_pb2.Role.items() if number}
 _KEYS = frozenset({"role", "content", "name", "reasoning", "tool_calls", "tool_call_id"})
@@ -15,6 +16,12 @@ _KEYS = frozenset({"role", "content", "name", "reasoning", "tool_calls", "tool_c
 def _text_message(role: role_pb2.Role.ValueType, text: str) -> message_pb2.Message:
     """A message that says one text."""
     return message_pb2.Message(role=role, content=[content_part_pb2.ContentPart(text=text)])
+
+
+def _call_from(call: tool_call_pb2.ToolCall | ToolCall) -> tool_call_pb2.ToolCall:
+    if isinstance(call, ToolCall):
+        return tool_call_pb2.ToolCall(id=call.id, name=call.name, arguments_json=call.arguments_json)
+    return call
 
 
 def messages_from(prompt: Prompt, system: str | None = None) -> list[message_pb2.Message]:
@@ -57,6 +64,6 @@ def _message_from(given: MessageLike) -> message_pb2.Message:
         content=[] if text is None else [content_part_pb2.ContentPart(text=text)],
         name=given.get("name", ""),
         reasoning=given.get("reasoning", ""),
-        tool_calls=given.get("tool_calls", ()),
+        tool_calls=[_call_from(call) for call in given.get("tool_calls", ())],
         tool_call_id=given.get("tool_call_id", ""),
     )

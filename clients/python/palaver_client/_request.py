@@ -127,12 +127,17 @@ def _response_format(request: ChatRequest, value: Any) -> None:
         request.response_format.CopyFrom(value)
     elif isinstance(value, Mapping):
         request.response_format.json_schema.json_schema = _json(value)
+    elif isinstance(value, type) and hasattr(value, "model_json_schema"):
+        request.response_format.json_schema.json_schema = _json(value.model_json_schema())
     elif value == "text":
         request.response_format.text.SetInParent()
     elif value == "json_object":
         request.response_format.json_object.SetInParent()
     else:
-        raise ValueError(f"write 'text', 'json_object', a JSON Schema or a ResponseFormat, not {value!r}")
+        raise ValueError(
+            "write 'text', 'json_object', a JSON Schema, a class with model_json_schema or a ResponseFormat, "
+            f"not {value!r}"
+        )
 
 
 def _reasoning(request: ChatRequest, value: Any) -> None:

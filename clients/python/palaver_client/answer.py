@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from typing import Any, Protocol, Self, TypeVar
 
-from palaver.v1 import chat_service_pb2, choice_pb2, message_pb2, tool_call_pb2, usage_pb2
+from palaver.v1 import chat_service_pb2, choice_pb2, message_pb2, usage_pb2
+from palaver_client.tool_call import ToolCall
+
+
+class JsonModel(Protocol):
+    """A class that reads itself from JSON, as those of pydantic do."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: str, /) -> Self:
+        """Read JSON text."""
+
+
+JsonModelT = TypeVar("JsonModelT", bound=JsonModel)
 
 
 @unique
@@ -68,9 +82,29 @@ class Answer:
         return self.message.reasoning
 
     @property
-    def tool_calls(self) -> Sequence[tool_call_pb2.ToolCall]:
-        """The tools that the model asks to have called."""
-        return self.message.tool_calls
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The tools that the model asks to have called, each with its state: look at it before you run one."""
+        return tuple(ToolCall.of(call) for call in self.message.tool_calls)
+
+    def json(self) -> Any:
+        """The text as what it is the JSON of, for an answer that was held to a schema.
+
+        Raises:
+            ValueError: it is no JSON; where ``finish_reason`` is not ``stop``, because it was cut off.
+        """
+        with_reason = f"the answer, which ended by {self.finish_reason.value!r}, is no JSON"
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(with_reason) from error
+
+    def parsed(self, model: type[JsonModelT]) -> JsonModelT:
+        """The text as an object of a class, such as the one that was given as ``response_format``.
+
+        Raises:
+            ValueError: the class refuses it, as pydantic's with its ``ValidationError``.
+        """
+        return model.model_validate_json(self.text)
 
     @property
     def message(self) -> message_pb2.Message:

@@ -14,6 +14,7 @@ from palaver.v1 import chat_service_pb2
 from palaver_client._progress import OnEnd, Progress, StreamCall, text_of
 from palaver_client._status import locally_cancelled
 from palaver_client.errors import PalaverClientError
+from palaver_client.pieces import Piece, pieces_of
 
 _Event = chat_service_pb2.StreamChatResponse
 _Rpc = grpc.aio.UnaryStreamCall[chat_service_pb2.StreamChatRequest, _Event]
@@ -60,6 +61,12 @@ class AsyncStream(Progress):
         """Give every event as it comes: one ``started``, the ``delta`` of all choices, one ``finished``."""
         while (event := await self._next_event()) is not None:
             yield event
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Give what comes, sorted: words, thoughts and calls of tools, of all choices."""
+        async for event in self.events():
+            for piece in pieces_of(event):
+                yield piece
 
     async def close(self) -> None:
         """End the call if it runs. Whoever reads gets ``errors.Cancelled``. Harmless when called twice."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, NotRequired, Required, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, Required, TypeAlias, TypedDict
 
 from palaver.v1 import (
     context_policy_pb2,
@@ -19,6 +19,15 @@ from palaver.v1 import (
     tool_call_pb2,
     tool_pb2,
 )
+from palaver_client.tool_call import ToolCall
+
+
+class SchemaModel(Protocol):
+    """A class that tells its JSON Schema, as those of pydantic do."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        """The schema."""
 
 
 class MessageDict(TypedDict, total=False):
@@ -32,7 +41,7 @@ class MessageDict(TypedDict, total=False):
     """The name of the one who speaks, where several share a role."""
     reasoning: str
     """What the assistant thought before it spoke."""
-    tool_calls: Sequence[tool_call_pb2.ToolCall]
+    tool_calls: Sequence[tool_call_pb2.ToolCall | ToolCall]
     """The tools that the assistant calls in this turn, such as ``answer.tool_calls``."""
     tool_call_id: str
     """The id of the tool call that a ``tool`` message answers."""
@@ -140,9 +149,12 @@ class ChatOptions(CallOptions, total=False):
     """``auto``, ``none``, ``required``, or the name of the one tool that must be called."""
     parallel_tool_calls: bool
     """Whether the model may call several tools in one turn. Default: yes."""
-    response_format: Literal["text", "json_object"] | Mapping[str, object] | response_format_pb2.ResponseFormat
-    """The form that the answer is held to: ``json_object``, a JSON Schema as a mapping, or a message of the contract
-    for regular expressions, choices and grammars."""
+    response_format: (
+        Literal["text", "json_object"] | Mapping[str, object] | type[SchemaModel] | response_format_pb2.ResponseFormat
+    )
+    """The form that the answer is held to: ``json_object``, a JSON Schema as a mapping, a class of pydantic's, or a
+    message of the contract for regular expressions, choices and grammars. ``Answer.json`` and ``Answer.parsed`` read
+    it."""
     reasoning: bool | ReasoningEffort | reasoning_options_pb2.ReasoningOptions
     """Whether the model thinks, or how much, or a message of the contract for budgets. Default: as the model does."""
     context_policy: ContextOverflow | context_policy_pb2.ContextPolicy

@@ -13,6 +13,7 @@ from palaver.v1 import chat_service_pb2
 from palaver_client._interrupt import interrupt_deferred
 from palaver_client._progress import OnEnd, Progress, StreamCall, text_of
 from palaver_client.errors import PalaverClientError
+from palaver_client.pieces import Piece, pieces_of
 
 _Event = chat_service_pb2.StreamChatResponse
 
@@ -61,6 +62,11 @@ class Stream(Progress):
         """Give every event as it comes: one ``started``, the ``delta`` of all choices, one ``finished``."""
         while (event := self._next_event()) is not None:
             yield event
+
+    def pieces(self) -> Iterator[Piece]:
+        """Give what comes, sorted: words, thoughts and calls of tools, of all choices."""
+        for event in self.events():
+            yield from pieces_of(event)
 
     def close(self) -> None:
         """End the call if it runs. Whoever reads gets ``errors.Cancelled``. Harmless when called twice."""
