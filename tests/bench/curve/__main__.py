@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import linear_regression, median
 
 import click
 from matplotlib.figure import Figure
@@ -18,9 +19,10 @@ from tests.bench import setting
 from tests.bench.curve.points import INTERVAL_SECONDS, Point, measure
 from tests.bench.ending import run_to_its_end
 from tests.bench.plan import ROOT
-from tests.bench.slope import Slope, slope_of
 
 KIB = 1024
+PAPER_WIDTH = 120
+"""Columns of a table that goes into a file."""
 
 
 class Curve(BaseModel):
@@ -31,9 +33,9 @@ class Curve(BaseModel):
     interval_seconds: float
     """Between two tokens of a stream that is read."""
     points: list[Point]
-    kib_per_stream: Slope | None
-    kib_per_unread_stream: Slope | None
-    """Memory of the server for each stream more; None where too few points can tell."""
+    kib_per_stream: list[float]
+    kib_per_unread_stream: list[float]
+    """Memory of the server for each stream more, round by round; empty where all points have as many streams."""
 
 
 @click.command(context_settings={"show_default": True})
@@ -62,7 +64,7 @@ def main(*, streams: str, rounds: int, seconds: float, out: Path) -> None:
         kib_per_stream=_kib_a_stream(points, reads=True),
         kib_per_unread_stream=_kib_a_stream(points, reads=False),
     )
-    _show(Console(), curve)
+    _show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH), curve)
     (out / "results.json").write_text(curve.model_dump_json(indent=1) + "\n")
     _draw(curve, out / "results.svg")
     click.echo(out / "results.json")
@@ -79,15 +81,23 @@ async def _run(counts: Sequence[int], rounds: int, seconds: float, out: Path) ->
                 name = f"{count} {'read' if reads else 'unread'}"
                 progress.update(task, description=f"round {number + 1}, {name}")
                 folder = out / "logs" / f"{number + 1}-{name.replace(' ', '-')}"
-                points.append(await measure(count, reads=reads, seconds=seconds, folder=folder))
+                points.append(
+                    await measure(count, round_number=number + 1, reads=reads, seconds=seconds, folder=folder)
+                )
                 progress.advance(task)
     return points
 
 
-def _kib_a_stream(points: Sequence[Point], *, reads: bool) -> Slope | None:
-    return slope_of(
-        [(one.streams, KIB * (one.open_mib - one.idle_mib)) for one in points if one.reads == reads],
-    )
+def _kib_a_stream(points: Sequence[Point], *, reads: bool) -> list[float]:
+    """The slope of each round's line of least squares, which leans on the many streams and not on the noise of few."""
+    slopes = []
+    for number in sorted({one.round for one in points}):
+        of_round = [one for one in points if one.round == number and one.reads == reads]
+        counts = [float(one.streams) for one in of_round]
+        if len(set(counts)) > 1:
+            grown = [KIB * (one.open_mib - one.idle_mib) for one in of_round]
+            slopes.append(round(linear_regression(counts, grown).slope, 2))
+    return slopes
 
 
 def _of(points: Sequence[Point], figure: str, *, reads: bool) -> dict[int, float]:
@@ -124,9 +134,10 @@ def _show(console: Console, curve: Curve) -> None:
             f"{open_mib:,.1f}", f"{held:,.1f}",
         )  # fmt: skip
     console.print(table)
-    for what, slope in (("that is read", curve.kib_per_stream), ("that nobody reads", curve.kib_per_unread_stream)):
-        if slope is not None:
-            console.print(f"a stream {what} takes {slope.median:,.1f} KiB ({slope.low:,.1f} to {slope.high:,.1f})")
+    for what, slopes in (("that is read", curve.kib_per_stream), ("that nobody reads", curve.kib_per_unread_stream)):
+        if slopes:
+            told = f"{median(slopes):,.1f} KiB (rounds: {min(slopes):,.1f} to {max(slopes):,.1f})"
+            console.print(f"a stream {what} takes {told}")
 
 
 def _draw(curve: Curve, path: Path) -> None:

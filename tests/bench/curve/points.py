@@ -32,6 +32,7 @@ Call = grpc.aio.UnaryStreamCall[bytes, bytes]
 class Point(BaseModel):
     """What was measured with so many streams open."""
 
+    round: int
     streams: int
     reads: bool
     """Callers read what comes. Without that the server holds what nobody takes."""
@@ -47,7 +48,7 @@ class Point(BaseModel):
     """With all streams open."""
 
 
-async def measure(streams: int, *, reads: bool, seconds: float, folder: Path) -> Point:
+async def measure(streams: int, *, round_number: int, reads: bool, seconds: float, folder: Path) -> Point:
     """Start a server, open the streams, and watch for so many seconds.
 
     Raises:
@@ -57,7 +58,8 @@ async def measure(streams: int, *, reads: bool, seconds: float, folder: Path) ->
         address, pid = await _start(launcher, streams, reads=reads)
         channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(CONNECTIONS)]
         try:
-            return await _measure(channels, Processes.of(pid), streams, reads=reads, seconds=seconds)
+            processes = Processes.of(pid)
+            return await _measure(channels, processes, streams, round_number=round_number, reads=reads, seconds=seconds)
         finally:
             await asyncio.gather(*(channel.close() for channel in channels))
 
@@ -71,7 +73,13 @@ async def _start(launcher: Launcher, streams: int, *, reads: bool) -> tuple[str,
 
 
 async def _measure(
-    channels: Sequence[grpc.aio.Channel], processes: Processes, streams: int, *, reads: bool, seconds: float
+    channels: Sequence[grpc.aio.Channel],
+    processes: Processes,
+    streams: int,
+    *,
+    round_number: int,
+    reads: bool,
+    seconds: float,
 ) -> Point:
     await _open(channels[0], tokens=1).read()
     idle_mib = pss_mib(processes.front_end)
@@ -96,6 +104,7 @@ async def _measure(
     # The scripted engine's tokens are words.
     tokens = sum(len(chat_service_pb2.StreamChatResponse.FromString(message).delta.text.split()) for message in come)
     return Point(
+        round=round_number,
         streams=streams,
         reads=reads,
         tokens_per_second=round(tokens / took, 2),
