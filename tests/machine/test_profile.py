@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from palaver_server.machine.cards import alike, environment_for, visible, ways_to_divide
+from palaver_server.machine.choosing import choose
 from palaver_server.machine.fitting import _of_catalogue, given_arguments
 from palaver_server.machine.gpus import Gpu
 from palaver_server.machine.memory import ServedModel
-from palaver_server.machine.profile import StartProfile, choose
+from palaver_server.machine.profile import StartProfile
 from palaver_server.models.catalogue import CATALOGUE
 from palaver_server.models.shape import ModelShape
 from palaver_server.settings import load_settings

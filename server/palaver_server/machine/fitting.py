@@ -9,10 +9,11 @@ from itertools import pairwise
 
 from palaver_server.engine.vllm.cpu import CPU_DEFAULTS
 from palaver_server.machine.cards import alike, environment_for, visible, ways_to_divide
+from palaver_server.machine.choosing import choose
 from palaver_server.machine.gpus import Gpu, find_gpus
 from palaver_server.machine.memory import ServedModel
 from palaver_server.machine.packages import vllm_flavour
-from palaver_server.machine.profile import Choice, StartProfile, choose
+from palaver_server.machine.profile import Choice, StartProfile
 from palaver_server.models.catalogue import CatalogueModel
 from palaver_server.models.describe import describe
 from palaver_server.models.errors import ModelFilesError

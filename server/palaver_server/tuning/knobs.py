@@ -9,7 +9,8 @@ from typing import TypeAlias
 import psutil
 
 from palaver_server.machine.fitting import given_arguments
-from palaver_server.machine.profile import USUAL_UTILIZATION, StartProfile
+from palaver_server.machine.profile import StartProfile
+from palaver_server.machine.share import USUAL_UTILIZATION
 from palaver_server.settings import Settings
 
 Value: TypeAlias = int | float
