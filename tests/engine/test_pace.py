@@ -6,6 +6,8 @@ import asyncio
 import warnings
 from pathlib import Path
 
+import pytest
+
 with warnings.catch_warnings():  # vLLM's dependencies warn of each other while they are imported
     warnings.simplefilter("ignore")
     from vllm.outputs import RequestOutput
@@ -31,6 +33,10 @@ class Bench:
         self.pace.govern(self.processor, engine_count)
         self.queues: dict[str, RequestOutputCollector] = {}
         self.words = iter(range(10**9))
+        self.times: list[float] = []
+        self.sent_count = 0
+        self.delays: list[float] = []
+        """How long each token of the first stream was held back."""
 
     def add(
         self, count: int, *, kind: RequestOutputKind = RequestOutputKind.DELTA, interval: int | None = None
@@ -61,8 +67,14 @@ class Bench:
         token = 10 + next(self.words) % 50
         outputs = [EngineCoreOutput(name, [token], finish_reason=reason) for name in self.processor.request_states]
         self.processor.process_outputs(outputs, self.now, None)
+        self.times.append(self.now)
         self.pace.step()
-        return self.taken()
+        taken = self.taken()
+        if "stream-0" in taken:
+            sent = self.times[self.sent_count : self.sent_count + len(taken["stream-0"].outputs[0].token_ids)]
+            self.delays += [self.now - time for time in sent]
+            self.sent_count += len(sent)
+        return taken
 
     def taken(self) -> dict[str, RequestOutput]:
         waiting = {name: queue.get_nowait() for name, queue in self.queues.items()}
@@ -98,7 +110,18 @@ async def test_one_stream_is_never_held_back_however_busy_the_server_is() -> Non
 
 
 async def test_many_streams_of_a_busy_server_are_bundled() -> None:
-    assert set(sizes(crowd(), 60)) == {6}  # of the 8 steps that fit into the bound, a quarter is left free
+    assert set(sizes(crowd(), 60)) == {8}  # the first of them waits for seven steps, 35 of the 40 ms
+
+
+@pytest.mark.parametrize(("step_seconds", "tokens"), [(0.041, 2), (0.03, 2), (0.02, 3), (0.012, 4)])
+async def test_long_steps_are_bundled_as_far_as_the_bound_reaches(step_seconds: float, tokens: int) -> None:
+    bench = crowd(0.05)
+    sizes(bench, 40, seconds=step_seconds)
+    before, bench.delays = bench.delays, []
+    assert set(sizes(bench, 40, seconds=step_seconds)) == {tokens}
+    assert before
+    assert max(bench.delays) == pytest.approx((tokens - 1) * step_seconds)
+    assert max(bench.delays) <= 0.05
 
 
 async def test_the_first_token_goes_out_at_once_also_under_load() -> None:
@@ -144,7 +167,7 @@ async def test_a_slow_engine_s_tokens_are_never_held_back() -> None:
 
 
 async def test_steps_of_several_engines_count_for_their_own_streams_alone() -> None:
-    assert set(sizes(crowd(engine_count=2), 60)) == {3}
+    assert set(sizes(crowd(engine_count=2), 60)) == {4}
 
 
 async def test_a_request_s_own_interval_is_kept() -> None:

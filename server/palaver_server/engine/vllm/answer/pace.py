@@ -4,8 +4,9 @@ A message costs many times what a token costs, and what saves it is that vLLM do
 asks its ``stream_interval`` at every token whether to make one; here it asks an object that all streams share, so the
 answer follows the load from step to step.
 
-The delay is bounded twice: as many tokens are held back as the engine has lately made within the bound, and a timer
-gives out what is held when the engine slows down all of a sudden.
+The delay is bounded twice: no more tokens go together than the engine has lately made within the bound, and a timer gives
+out what is held when the engine slows down all of a sudden. Both are needed: an engine with many streams takes so long
+for a step that two or three of them fill the bound, and a margin of a step would leave nothing to put together there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ LOOK_SECONDS = 0.05
 """Between two looks at that share; the load of a server does not change faster than its callers come and go."""
 STREAMS_PER_TOKEN = 4
 """A further token is held back for so many streams: with few of them there is nothing worth saving."""
+TIMELY_SHARE = 0.9
+"""Of the bound, filled with steps as long as the last ones were. What is left is for steps that take a little longer; the
+timer has nothing to do then."""
 MAX_TOKENS = 64
 """Beyond that a message's share of a token is no longer seen."""
 
@@ -95,12 +99,12 @@ class Pace:
                 self._set_timer(self._held_since)
         else:
             self._held_since = None
-        while steps[0] <= now - self._max_delay:
+        while steps[0] <= now - TIMELY_SHARE * self._max_delay:
             steps.popleft()
         if now - self._looked_at >= LOOK_SECONDS:
             self._look(now, len(self._processor.request_states))
-        # A quarter of the time is left for steps that take longer than the last ones.
-        self.tokens = max(1, min(self._wanted, 3 * len(steps) // (4 * self._engine_count)))
+        # The first of so many tokens waits for all steps but its own.
+        self.tokens = max(1, min(self._wanted, len(steps) // self._engine_count))
 
     def _look(self, now: float, running_count: int) -> None:
         """See how much of its thread's time the event loop needs, and ask for more or fewer tokens at a time."""
