@@ -4,9 +4,9 @@ A message costs many times what a token costs, and what saves it is that vLLM do
 asks its ``stream_interval`` at every token whether to make one; here it asks an object that all streams share, so the
 answer follows the load from step to step.
 
-The delay is bounded twice: no more tokens go together than the engine has lately made within the bound, and a timer gives
-out what is held when the engine slows down all of a sudden. Both are needed: an engine with many streams takes so long
-for a step that two or three of them fill the bound, and a margin of a step would leave nothing to put together there.
+The delay is bounded twice: no more tokens go together than the engine has lately made within the bound, and a timer
+gives out what is held when the engine slows down all of a sudden. An engine with many streams takes so long for a step
+that two of them fill the bound; with a margin of a whole step, nothing would go together just where it saves most.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LOOK_SECONDS = 0.05
 STREAMS_PER_TOKEN = 4
 """A further token is held back for so many streams: with few of them there is nothing worth saving."""
 TIMELY_SHARE = 0.9
-"""Of the bound, filled with steps as long as the last ones were. What is left is for steps that take a little longer; the
-timer has nothing to do then."""
+"""Of the bound, filled with steps as long as the last ones were. The rest is for steps that take a little longer: where
+the timer gives tokens out just before the step that would have, they have waited and nothing was put together."""
 MAX_TOKENS = 64
 """Beyond that a message's share of a token is no longer seen."""
 
