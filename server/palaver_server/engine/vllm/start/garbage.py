@@ -1,20 +1,27 @@
-"""Keeps Python's garbage collector from what a loaded engine is made of."""
+"""Keeps Python's garbage collector from what a loaded engine is made of, and from looking too often."""
 
 from __future__ import annotations
 
 import gc
 
+YOUNG_OBJECTS = 10_000
+"""So many there may be before the collector looks at them, and not 700 as Python has it. Each message makes some, and
+hardly any is left to collect: looking took a sixteenth of a full server's CPU time."""
+_USUAL_THRESHOLDS = gc.get_threshold()
+
 
 def keep_all() -> None:
-    """Take what there is now for something that stays.
+    """Take what there is now for something that stays, and look at new objects less often.
 
-    Those are hundreds of thousands of objects that the collector would go through again and again while streams wait.
+    Those that stay are hundreds of thousands, which the collector would go through again and again while streams wait.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def collect_all() -> None:
-    """Collect, whatever ``keep_all`` has said."""
+    """Collect, whatever ``keep_all`` has said, and look as often as usual again."""
     gc.unfreeze()
+    gc.set_threshold(*_USUAL_THRESHOLDS)
     gc.collect()
