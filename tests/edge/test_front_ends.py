@@ -90,7 +90,11 @@ async def test_the_edge_gives_each_its_share_and_a_revoked_key_ends_its_streams_
         conftest.keys(keyed_pair.state_dir, "revoke", key_id)
         codes = await asyncio.wait_for(asyncio.gather(*(ended(call) for call in calls)), 20)
         assert set(codes) == {grpc.StatusCode.UNAUTHENTICATED}
-    lines = [line for line in keyed_pair.events("call") if line.get("reason") == "KEY_REVOKED"]
+
+    def revoked() -> list[dict]:
+        return [line for line in keyed_pair.events("call") if line.get("reason") == "KEY_REVOKED"]
+
+    lines = keyed_pair.wait_for(lambda: found if len(found := revoked()) >= len(calls) else None, "a line is missing")
     assert collections.Counter(line.get("front_end", 0) for line in lines) == {0: 4, 1: 4}
 
 

@@ -240,7 +240,7 @@ def test_connections_that_call_nobody_end_sooner_where_they_are_all_taken(impati
         for _ in range(3):
             plain = stack.enter_context(socket.create_connection(("127.0.0.1", impatient.port), 30))
             idle.append(stack.enter_context(context.wrap_socket(plain, server_hostname="localhost")))
-        assert [connection.recv(1) for connection in idle] == [b""] * 3
+        assert idle[0].recv(1) == b""  # the others have more time again, now that there is room
         plain = stack.enter_context(socket.create_connection(("127.0.0.1", impatient.port), 30))
         late = stack.enter_context(context.wrap_socket(plain, server_hostname="localhost"))
         late.sendall(request("GET /health HTTP/1.1", HOST))
