@@ -74,3 +74,5 @@ class GenerationOptions:
     """The only tokens that may be generated; empty allows all."""
     repetition_detection: RepetitionDetection | None = None
     """When to end a choice that repeats itself."""
+    is_watermarked: bool | None = None
+    """Carry the watermark that the engine is configured with; None means so, and an engine without one has none."""

@@ -68,6 +68,7 @@ _SUPPORTED: dict[str, tuple[str, ...]] = {
         "logprob_token_ids",
         "prompt_top_logprobs",
         "repetition_detection",
+        "watermarking",
     ),
     "RepetitionDetection": ("max_pattern_tokens", "min_pattern_tokens", "min_repeat_count"),
     "ResponseOptions": ("include_effective_options", "include_token_ids", "include_prompt_text"),

@@ -25,12 +25,15 @@ _Knob = Literal[
     "min_output_tokens",
 ]
 _KNOBS: tuple[_Knob, ...] = get_args(_Knob)
-_Switch = Literal["ignore_eos", "include_stop_sequence", "skip_special_tokens", "spaces_between_special_tokens"]
+_Switch = Literal[
+    "ignore_eos", "include_stop_sequence", "skip_special_tokens", "spaces_between_special_tokens", "watermarking"
+]
 _SWITCHES: dict[_Switch, str] = {
     "ignore_eos": "ignores_eos",
     "include_stop_sequence": "includes_stop_sequence",
     "skip_special_tokens": "skips_special_tokens",
     "spaces_between_special_tokens": "spaces_between_special_tokens",
+    "watermarking": "is_watermarked",
 }
 """By the contract's name: the domain's."""
 _List = Literal["stop_sequences", "stop_token_ids", "bad_words", "allowed_token_ids", "logprob_token_ids"]

@@ -134,6 +134,7 @@ def _sampling(options: GenerationOptions) -> dict[str, Any]:
         "include_stop_str_in_output": options.includes_stop_sequence,
         "skip_special_tokens": options.skips_special_tokens,
         "spaces_between_special_tokens": options.spaces_between_special_tokens,
+        "watermarking": options.is_watermarked,
         "prompt_logprobs": options.prompt_top_logprobs,
         "repetition_detection": None
         if repetition is None
