@@ -21,6 +21,8 @@ from palaver.v1 import (
     message_pb2,
     role_pb2,
 )
+from palaver_server.models.cache import default_cache_dir
+from palaver_server.models.store import ensure
 
 
 @dataclass
@@ -88,6 +90,21 @@ async def start_server(tmp_path: Path) -> AsyncIterator[StartServer]:
         await server.process.wait()
         if server._reader is not None:
             await server._reader
+
+
+@pytest.fixture(scope="session")
+def model() -> str:
+    return str(ensure("smollm2-135m-instruct", default_cache_dir()))
+
+
+@pytest.fixture
+def start_engine(start_server, model):
+    async def start(*flags: str, wait_for: str = "Ready after"):
+        return await start_server(
+            *("--engine", "vllm", "--model", model, "--max-model-len", "2048", *flags), wait_for=wait_for, seconds=300
+        )
+
+    return start
 
 
 def stream_request(text: str = "hi", max_output_tokens: int | None = None) -> chat_service_pb2.StreamChatRequest:

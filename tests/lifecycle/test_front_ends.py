@@ -3,80 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import collections
-import json
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from functools import partial
 
 import grpc
 import psutil
 import pytest
 
-from palaver_server.app.front_ends.child import MODULE
-from tests.lifecycle.conftest import Reader, ServerProcess
+from tests.lifecycle.conftest import Reader
+from tests.lifecycle.several import CALLERS, FRONT_ENDS, begun, start_several
 from tests.lifecycle.test_killing import all_gone
 from tests.scrape import scrape
 
-FRONT_ENDS = 2
 SLOW = ("--scripted-tokens", "40", "--scripted-interval", "0.05")
 ENDLESS = ("--scripted-tokens", "100000", "--scripted-interval", "0.02")
-CALLERS = 24
-"""Connections; that the kernel deals all of them to one of two processes happens once in 8 million starts."""
-
-
-@dataclass
-class Several:
-    """A server of several processes, and what it has said of itself."""
-
-    server: ServerProcess
-
-    @property
-    def process(self) -> asyncio.subprocess.Process:
-        return self.server.process
-
-    def others(self) -> list[psutil.Process]:
-        """The processes but the first."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if MODULE in child.cmdline()]
-
-    def events(self, name: str) -> list[dict]:
-        lines = [json.loads(line) for line in self.server.lines if line.startswith("{")]
-        return [line for line in lines if line["event"] == name]
-
-    def calls_by_process(self) -> collections.Counter:
-        """Calls that each process has answered."""
-        return collections.Counter(line.get("front_end", 0) for line in self.events("call"))
-
-    @asynccontextmanager
-    async def channels(self, count: int = CALLERS) -> AsyncIterator[list[grpc.aio.Channel]]:
-        """Each with a connection of its own."""
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        channels = [grpc.aio.insecure_channel(self.server.address, options) for _ in range(count)]
-        try:
-            yield channels
-        finally:
-            for channel in channels:
-                await channel.close()
 
 
 @pytest.fixture
 def start(start_server):
-    async def start_several(*flags: str, count: int = FRONT_ENDS, wait_for: str = "Ready after") -> Several:
-        several = ("--listen", "127.0.0.1:0", "--front-ends", str(count), "--metrics-listen", "127.0.0.1:0")
-        server = await start_server(*several, *flags, wait_for=wait_for, seconds=120, own_group=True)
-        server.address = json.loads(await server.said('"event": "listening"'))["address"]
-        return Several(server)
-
-    return start_several
-
-
-async def begun(channels: list[grpc.aio.Channel]) -> list[Reader]:
-    """A stream on each channel, once all have had their first words."""
-    readers = [Reader(channel) for channel in channels]
-    await asyncio.gather(*(reader.has_begun.wait() for reader in readers))
-    return readers
+    return partial(start_several, start_server)
 
 
 async def test_callers_are_dealt_to_all_and_one_scrape_tells_of_all(start):

@@ -12,29 +12,11 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2
 
-from palaver_server.models.cache import default_cache_dir
-from palaver_server.models.store import ensure
-
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 pytestmark = pytest.mark.timeout(600)
 GONE_SECONDS = 5.0
 BEAT_SECONDS = 0.1
 T = TypeVar("T")
-
-
-@pytest.fixture(scope="session")
-def model() -> str:
-    return str(ensure("smollm2-135m-instruct", default_cache_dir()))
-
-
-@pytest.fixture
-def start_engine(start_server, model):
-    async def start(*flags: str, wait_for: str = "Ready after"):
-        return await start_server(
-            *("--engine", "vllm", "--model", model, "--max-model-len", "2048", *flags), wait_for=wait_for, seconds=300
-        )
-
-    return start
 
 
 def one(processes: list[psutil.Process], name: str) -> psutil.Process:

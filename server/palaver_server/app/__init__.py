@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import structlog
 
+from palaver_server.app.announcer import Announcer
 from palaver_server.app.edge import Edge
 from palaver_server.app.front_ends.crew import Crew
 from palaver_server.app.front_ends.share import refuse_unshareable, share_of
-from palaver_server.app.lifecycle import EXIT_FAILED, Announcer, App
+from palaver_server.app.lifecycle import EXIT_FAILED, App
 from palaver_server.app.start_profile import with_start_profile
 from palaver_server.app.wiring import new_engine, refuse_careless_edge, refuse_careless_listening
 from palaver_server.core.identity.key_file import KeyFileError

@@ -6,21 +6,19 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import psutil
 import structlog
 
 from palaver_server.app import supervisor
 from palaver_server.app.access import Access
+from palaver_server.app.announcer import Announcer
 from palaver_server.app.control import Control
 from palaver_server.app.edge import Edge
 from palaver_server.app.front_ends.crew import Crew
 from palaver_server.app.front_ends.share import ALONE, Place
+from palaver_server.app.process_age import seconds_since_process_start
 from palaver_server.app.telemetry import Telemetry
 from palaver_server.app.wiring import load_reports, server_limits, tls_files
 from palaver_server.core.admission import Admission
@@ -38,25 +36,6 @@ log = structlog.get_logger("palaver.app")
 EXIT_CLEAN = 0
 EXIT_FAILED = 1
 EXIT_INTERRUPTED_TWICE = 130
-
-
-class Announcer(Protocol):
-    """Is told how a start goes on."""
-
-    def listening(self, address: str) -> None:
-        """The port answers health, reflection and GetModel; chats are refused until ``ready``."""
-
-    def edge_listening(self, address: str, status_address: str, ca: Path | None) -> None:
-        """The edge answers at its TLS port; clients need this authority, where it is one of our own."""
-
-    def progress(self, progress: LoadProgress) -> None:
-        """The load has come this far."""
-
-    def ready(self, address: str, model_id: str, seconds: float) -> None:
-        """Chats are answered now, so long after the process began."""
-
-    def close(self) -> None:
-        """The start is over, whatever came of it."""
 
 
 class App:
@@ -227,6 +206,7 @@ class App:
         inviting = asyncio.create_task(self._invite(), name="invitation")
         try:
             await self._engine.load(self._report)
+            await inviting
         except EngineStartError as error:
             self._report(LoadProgress(LoadPhase.FAILED, 0.0))
             self._announcer.close()
@@ -245,7 +225,8 @@ class App:
 
     async def _invite(self) -> None:
         """Have the other front ends join the engine while it loads."""
-        self._crew.invite(await self._engine.invitation())
+        if not self._crew.is_empty:
+            self._crew.invite(await self._engine.invitation())
 
     def _tell_crew(self, failed: asyncio.Task[str]) -> None:
         if not failed.cancelled():
@@ -314,12 +295,3 @@ class App:
         self._crew.kill()
         self._engine.kill()
         os._exit(EXIT_INTERRUPTED_TWICE)
-
-
-def seconds_since_process_start() -> float:
-    """Seconds since this process was started, the imports included."""
-    created = psutil.Process().create_time()
-    if sys.platform != "linux":
-        return time.time() - created
-    # Linux counts a start from the boot, whose time of day it knows in whole seconds: the difference has no such error.
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - (created - psutil.boot_time())

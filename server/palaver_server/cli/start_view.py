@@ -157,7 +157,7 @@ class PlainView:
 
     def listening(self, address: str) -> None:
         """Say where."""
-        from palaver_server.app.lifecycle import seconds_since_process_start  # noqa: PLC0415  # the bar precedes it
+        from palaver_server.app.process_age import seconds_since_process_start  # noqa: PLC0415  # the bar precedes it
 
         log.info("listening", address=address, seconds=round(seconds_since_process_start(), 2))
         self._say(f"Listening on {address}; the model is loading")

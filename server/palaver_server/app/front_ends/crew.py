@@ -41,6 +41,11 @@ class Crew:
         return Place(0, self._settings.front_ends, self._buckets)
 
     @property
+    def is_empty(self) -> bool:
+        """There is one front end, which is not in the crew."""
+        return self._buckets is None
+
+    @property
     def pids(self) -> frozenset[int]:
         """The processes."""
         return frozenset(child.pid for child in self._children)

@@ -44,7 +44,8 @@ class Launch:
         self._flags = flags
         self._policy = policy
         self._front_ends = front_ends
-        self._seat: asyncio.Future[tuple[str, Seat]] = asyncio.Future()
+        self._invitation: dict[str, str] = {}
+        self._can_be_joined = asyncio.Event()
         self._folder: Path | None = None
         self._relay: LogRelay | None = None
         self._building: asyncio.Future[Runtime] | None = None
@@ -53,8 +54,8 @@ class Launch:
 
     async def invitation(self) -> Mapping[str, str]:
         """What a front end needs for ``joining.Joining``; there as soon as ``run`` has begun."""
-        model, seat = await asyncio.shield(self._seat)
-        return {"model": model, "folder": str(seat.folder), "cache_secret": seat.cache_secret.hex()}
+        await self._can_be_joined.wait()
+        return self._invitation
 
     async def run(self, model: str, report: ReportProgress) -> Runtime:
         """Build the engine for a model's folder, or its name on the hub. When cancelled, call ``stop``.
@@ -65,7 +66,8 @@ class Launch:
         is_local_model = check_model_files(model)
         self._folder = make_engine_folder()
         seat = Seat(self._folder, 0, self._front_ends, secrets.token_bytes(32))
-        self._seat.set_result((model, seat))
+        self._invitation = {"model": model, "folder": str(seat.folder), "cache_secret": seat.cache_secret.hex()}
+        self._can_be_joined.set()
         set_variables(self._folder, is_local_model=is_local_model)
         progress, errors = BuildProgress(report), ChildErrors()
         self._relay = LogRelay(self._folder, (progress.observe, errors.observe))
