@@ -79,12 +79,22 @@ async def test_the_edge_gives_each_its_share_and_a_revoked_key_ends_its_streams_
     stream = chat_service_pb2.StreamChatRequest(chat=chat_request())
     async with keyed_pair.channel() as channel:
         stub = chat_service_pb2_grpc.ChatServiceStub(channel)
-        calls = []
-        # All the room that there is, taken one by one: with a share too many for one of them, one would be refused.
-        for _ in range(8):
+
+        async def one_more() -> grpc.aio.UnaryStreamCall:
             call = stub.StreamChat(stream, metadata=(("x-api-key", key),))
             assert (await call.read()).HasField("started")
-            calls.append(call)
+            return call
+
+        # All the room that there is, taken one by one: with a share too many for one of them, one would be refused.
+        calls = [await one_more() for _ in range(8)]
+        # Then one of them alone has room, and not by turns.
+        for place in (0, 2, 4, 6, 1, 3, 5, 7):
+            left = len(keyed_pair.events("call"))
+            calls[place].cancel()
+            async with asyncio.timeout(10):
+                while len(keyed_pair.events("call")) == left:
+                    await asyncio.sleep(0.01)
+            calls[place] = await one_more()
         over = stub.StreamChat(stream, metadata=(("x-api-key", key),))
         assert await over.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         conftest.keys(keyed_pair.state_dir, "revoke", key_id)

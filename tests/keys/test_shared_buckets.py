@@ -13,7 +13,7 @@ from palaver_server.core.limits.shared_buckets import SETS, WAYS, SharedBuckets
 from palaver_server.core.limits.token_bucket import MINUTE_NS, TokenBucket
 
 PROCESSES = 4
-RATE = 500
+RATE = 20_000
 
 
 @pytest.fixture
@@ -25,15 +25,26 @@ def buckets():
 
 def test_processes_that_draw_at_once_get_exactly_what_there_is(buckets):
     now = time.monotonic_ns()  # nothing comes in meanwhile
+    start, go = os.pipe()
+    told, tell = os.pipe()
     children = []
     for _ in range(PROCESSES):
         if (pid := os.fork()) == 0:
-            # In a process of its own nothing but the charge: no test framework, no end of it.
-            os._exit(sum(buckets.charge("key", RATE, now).is_allowed for _ in range(RATE)) // 4)
+            # In a process of its own nothing but charges: no test framework, no end of it.
+            os.close(go)
+            os.read(start, 1)  # until all are there
+            let_in = sum(buckets.charge("key", RATE, now).is_allowed for _ in range(RATE))
+            os.write(tell, let_in.to_bytes(4, "big"))
+            os._exit(0)
         children.append(pid)
-    let_in = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) * 4 for pid in children]
-    assert RATE - 4 * PROCESSES < sum(let_in) <= RATE
+    os.close(go)
+    for pid in children:
+        assert os.waitpid(pid, 0)[1] == 0
+    let_in = [int.from_bytes(os.read(told, 4), "big") for _ in children]
+    assert sum(let_in) == RATE
     assert not buckets.charge("key", RATE, now).is_allowed
+    for end in (start, told, tell):
+        os.close(end)
 
 
 def test_one_that_is_opened_again_knows_what_was_drawn(buckets):

@@ -58,7 +58,7 @@ class Several:
 async def start_several(start_server: StartServer, *flags: str) -> Several:
     """Start a server of ``FRONT_ENDS`` processes that share a TCP port."""
     several = ("--listen", "127.0.0.1:0", "--front-ends", str(FRONT_ENDS), "--metrics-listen", "127.0.0.1:0")
-    server = await start_server(*several, *flags, seconds=170, own_group=True)
+    server = await start_server(*several, *flags, seconds=225, own_group=True)
     server.address = json.loads(await server.said('"event": "listening"'))["address"]
     return Several(server)
 
