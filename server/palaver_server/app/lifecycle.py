@@ -118,6 +118,11 @@ class App:
         """What there is for Prometheus, for a front end that has the port. Called in a thread."""
         return self._telemetry.figures()
 
+    def hear_progress(self, progress: LoadProgress) -> None:
+        """Take over how far the first front end's load is, until this one has ended its own part."""
+        if NotReady.LOADING in self._readiness:
+            self._loading.report(progress)
+
     def ask_to_stop(self) -> None:
         """What a first SIGTERM does: ``run`` drains, ends everything and returns."""
         self._asked_to_stop.set()
@@ -235,6 +240,7 @@ class App:
     def _report(self, progress: LoadProgress) -> None:
         self._loading.report(progress)
         self._announcer.progress(self._loading.progress)
+        self._crew.report(progress)
 
     async def _end(self, *tasks: asyncio.Task[object]) -> None:
         """The story of a stop, in its order."""

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from palaver_server.app.front_ends.channel import Channel
+from palaver_server.core.model import LoadProgress
 from palaver_server.settings import Settings
 
 log = structlog.get_logger("palaver.app")
@@ -71,6 +72,10 @@ class Child:
     def invite(self, invitation: Mapping[str, str]) -> None:
         """Let it answer with the engine too."""
         self._channel.tell("invitation", invitation=dict(invitation))
+
+    def report(self, progress: LoadProgress) -> None:
+        """Let it tell its callers how far the load is."""
+        self._channel.tell("progress", phase=progress.phase.name, fraction=progress.fraction, detail=progress.detail)
 
     def set_log_level(self, name: str) -> None:
         """Have it log from another level on."""

@@ -12,6 +12,7 @@ import structlog
 from palaver_server.app.front_ends.child import FIGURES_SECONDS, Child
 from palaver_server.app.front_ends.share import Place, settings_of_child
 from palaver_server.core.limits.shared_buckets import SharedBuckets
+from palaver_server.core.model import LoadProgress
 from palaver_server.settings import Settings
 
 log = structlog.get_logger("palaver.app")
@@ -75,6 +76,11 @@ class Crew:
         """Let all answer with the engine."""
         for child in self._children:
             child.invite(invitation)
+
+    def report(self, progress: LoadProgress) -> None:
+        """Let all tell their callers how far the load is."""
+        for child in self._children:
+            child.report(progress)
 
     async def wait_ready(self) -> None:
         """Return when all answer calls."""

@@ -22,7 +22,7 @@ from palaver_server.app.wiring import new_engine
 from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFileError
 from palaver_server.core.limits.shared_buckets import SharedBuckets
-from palaver_server.core.model import LoadProgress
+from palaver_server.core.model import LoadPhase, LoadProgress
 from palaver_server.edge.leash import tie_to
 from palaver_server.rpc.listener import ListenError
 from palaver_server.settings import Settings, SettingsError
@@ -86,6 +86,9 @@ async def _obey(channel: Channel, app: App, engine: Engine, invitation: asyncio.
         match message["what"]:
             case "invitation":
                 invitation.set_result(message["invitation"])
+            case "progress":
+                phase = LoadPhase[message["phase"]]
+                app.hear_progress(LoadProgress(phase, message["fraction"], message["detail"]))
             case "log level":
                 set_level(message["level"])
             case "engine failed":
