@@ -54,13 +54,12 @@ async def test_both_answer_from_one_engine_whose_death_ends_all(start):
     async with server.channels(16) as channels:
         first = [Reader(channel, "What is the capital of France?", 8) for channel in channels]
         assert [await reader.task for reader in first] == [None] * len(first)
-        assert len({reader.text for reader in first}) <= 2, "a batch's size may change a digit, a process nothing"
         async with asyncio.timeout(10):
             while server.calls_by_process().total() < len(first):
                 await asyncio.sleep(0.01)
         assert set(server.calls_by_process()) == {0, 1}
         told = await asyncio.to_thread(scrape, server.events("metrics port")[0]["address"])
-        assert told.of("palaver_tokens_total", type="output") == 8 * len(first)
+        assert told.of("palaver_calls_total", method="StreamChat", code="OK") == len(first)
         assert told.of("vllm:request_success_total") == len(first) + 2, "and the warm-up of each"
         readers = await begun(channels[:8], STORY)
         cores[0].kill()
