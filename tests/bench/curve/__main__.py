@@ -31,7 +31,7 @@ class Curve(BaseModel):
     versions: dict[str, str]
     machine: dict[str, str | int | float | list[str]]
     interval_seconds: float
-    """Between two tokens of a stream that is read."""
+    """Between two tokens of a stream."""
     points: list[Point]
     kib_per_stream: list[float]
     kib_per_unread_stream: list[float]
@@ -50,7 +50,7 @@ class Curve(BaseModel):
     help="Folder for results.json, results.svg and the logs.",
 )
 def main(*, streams: str, rounds: int, seconds: float, out: Path) -> None:
-    """Measure the scripted engine's server with ever more streams, read at a model's pace and not read at all.
+    """Measure the scripted engine's server with ever more streams at a large model's pace, read and not read.
 
     Each point has a server of its own, so that none inherits another one's memory. It takes about 15 seconds a point.
     """

@@ -24,7 +24,10 @@ ENDLESS = 4000
 """Tokens: more than any point waits for, and within the scripted engine's context."""
 OPENING_SECONDS = 120.0
 SETTLE_SECONDS = 1.0
-"""From the last stream's first token to the window: the burst of opening is over by then."""
+SETTLE_STEPS = 30
+"""Seconds that are waited at most for what came together while the streams were opened, step by step."""
+SETTLED_PACE = 1.05
+"""Of the engine's pace: who reads faster than that still reads what had come before."""
 
 Call = grpc.aio.UnaryStreamCall[bytes, bytes]
 
@@ -35,7 +38,7 @@ class Point(BaseModel):
     round: int
     streams: int
     reads: bool
-    """Callers read what comes. Without that the server holds what nobody takes."""
+    """Callers read what comes. Without that it waits, in the server's memory or on its way."""
     tokens_per_second: float
     pace: float
     """Tokens that came, of those that the engine would have written at its own pace: below 1 the server is too slow."""
@@ -55,7 +58,7 @@ async def measure(streams: int, *, round_number: int, reads: bool, seconds: floa
         BenchError: the server does not start.
     """
     async with Launcher(folder) as launcher:
-        address, pid = await _start(launcher, streams, reads=reads)
+        address, pid = await _start(launcher, streams)
         channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(CONNECTIONS)]
         try:
             processes = Processes.of(pid)
@@ -64,10 +67,10 @@ async def measure(streams: int, *, round_number: int, reads: bool, seconds: floa
             await asyncio.gather(*(channel.close() for channel in channels))
 
 
-async def _start(launcher: Launcher, streams: int, *, reads: bool) -> tuple[str, int]:
+async def _start(launcher: Launcher, streams: int) -> tuple[str, int]:
     command = [sys.executable, "-m", "palaver_server", "serve", "--listen", "127.0.0.1:0", "--log-format", "json"]
     command += ["--engine", "scripted", "--scripted-tokens", str(ENDLESS), "--metrics-listen", "127.0.0.1:0"]
-    command += ["--scripted-interval", str(INTERVAL_SECONDS if reads else 0.0)]
+    command += ["--scripted-interval", str(INTERVAL_SECONDS)]
     command += ["--max-concurrent-requests", str(streams + 1)]
     return await start_server(launcher, command)
 
@@ -88,7 +91,11 @@ async def _measure(
         await asyncio.gather(*(call.read() for call in calls))
     messages: list[bytes] = []
     readers = [asyncio.create_task(_read(call, messages)) for call in calls if reads]
-    await asyncio.sleep(SETTLE_SECONDS)
+    for _ in range(SETTLE_STEPS):
+        messages.clear()
+        await asyncio.sleep(SETTLE_SECONDS)
+        if _tokens(messages) * INTERVAL_SECONDS <= SETTLED_PACE * streams * SETTLE_SECONDS:
+            break
     server, client = CpuClock(processes.front_end), CpuClock([os.getpid()])
     before, began = (server.seconds(), client.seconds()), perf_counter()
     messages.clear()
@@ -101,8 +108,7 @@ async def _measure(
     for ended in await asyncio.gather(*readers, return_exceptions=True):
         if ended is not None and not isinstance(ended, asyncio.CancelledError):
             raise ended
-    # The scripted engine's tokens are words.
-    tokens = sum(len(chat_service_pb2.StreamChatResponse.FromString(message).delta.text.split()) for message in come)
+    tokens = _tokens(come)
     return Point(
         round=round_number,
         streams=streams,
@@ -114,6 +120,12 @@ async def _measure(
         idle_mib=round(idle_mib, 2),
         open_mib=round(open_mib, 2),
     )
+
+
+def _tokens(messages: Sequence[bytes]) -> int:
+    """The scripted engine's tokens are words."""
+    read = chat_service_pb2.StreamChatResponse.FromString
+    return sum(len(read(message).delta.text.split()) for message in messages)
 
 
 def _open(channel: grpc.aio.Channel, *, tokens: int) -> Call:
