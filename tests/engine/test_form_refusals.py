@@ -262,3 +262,32 @@ async def test_nothing_is_left_when_the_gate_is_closed() -> None:
     assert not os.path.exists(f"/proc/{compiler.pid}")  # noqa: PTH110, ASYNC240
     _, alive = await asyncio.to_thread(psutil.wait_procs, forks, timeout=60)
     assert not [fork for fork in alive if fork.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_the_compiling_process_can_be_started_before_the_first_form() -> None:
+    gate, process = new_gate(LIMITS)
+    try:
+        gate.start()
+        async with asyncio.timeout(120):
+            while process.pid is None:
+                await asyncio.sleep(0.01)
+        early = process.pid
+        await gate.admit(Form(REGEX, "a"), "f")
+        assert process.pid == early
+    finally:
+        await gate.close()
+    assert not psutil.pid_exists(early)
+
+
+async def test_a_start_that_is_broken_off_leaves_no_process_behind() -> None:
+    gate, process = new_gate(LIMITS)
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)}
+    gate.start()
+    async with asyncio.timeout(120):
+        while not (begun := [child for child in me.children(recursive=True) if child.pid not in before]):
+            await asyncio.sleep(0.001)
+    await gate.close()
+
+    assert process.pid is None
+    assert not any(child.is_running() for child in begun)

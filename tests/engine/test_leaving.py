@@ -73,3 +73,22 @@ async def test_an_answer_that_is_never_read_costs_nothing(engine: VllmEngine) ->
     await engine.generate(await engine.prepare(say(STORY))).aclose()
 
     assert engine.running_count == 0
+
+
+async def test_the_tokens_of_an_answer_in_one_piece_are_known_although_nobody_waits_for_it(glm: VllmEngine) -> None:
+    request = say(STORY, streamed=False, max_output_tokens=1500, ignores_eos=True)
+    prompt = await glm.prepare(request)
+
+    async def read() -> None:
+        async for _ in glm.generate(prompt):
+            pass
+
+    answering = asyncio.create_task(read())
+    processor = glm._loaded().llm.output_processor
+    async with asyncio.timeout(120):
+        while not any(state.detokenizer.num_output_tokens() >= 5 for state in processor.request_states.values()):
+            await asyncio.sleep(0.01)
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+
+    assert 5 <= request.milestones.given_up_token_count < 1500

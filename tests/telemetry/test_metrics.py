@@ -74,6 +74,18 @@ async def test_a_stream_that_its_caller_leaves_counts_as_cancelled_with_the_toke
     assert 3 <= seen.of("palaver_tokens_total", type="output") < 1000
 
 
+async def test_an_answer_in_one_piece_that_its_caller_leaves_counts_the_tokens_that_were_written(serve):
+    serving = await serve(metrics_listen="127.0.0.1:0", scripted_tokens=1000, scripted_interval=0.01)
+    call = serving.chat.Chat(chat_request("go"))
+    async with asyncio.timeout(20):
+        while not (running := list(serving.engine._running)) or running[0].output_token_count < 4:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        while not (seen := await figures(serving)).of("palaver_calls_total", code="CANCELLED"):
+            await asyncio.sleep(0.01)
+    assert 4 <= seen.of("palaver_tokens_total", type="output") < 1000
+
+
 async def test_strings_of_callers_make_no_series(serving):
     await serving.chat.Chat(chat_request("first"))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""When a call got how far."""
+"""How far a call got, and when."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Milestones:
-    """Moments of one call, in seconds of ``time.monotonic``; None is what has not been reached."""
+    """Of one call. Moments are in seconds of ``time.monotonic``; None is what has not been reached."""
 
     admitted: float | None = None
     """It got its permit."""
     prepared: float | None = None
     """Its prompt was rendered, counted and accepted."""
+    given_up_token_count: int = 0
+    """Tokens that the engine had written of an answer when it was given up, because nobody waits for it any more or its
+    time is over. Noted when the engine's generator has ended."""

@@ -68,7 +68,7 @@ def _answer(call: Call) -> AnswerRecord | None:
         },
         prompt_tokens=usage.prompt_token_count or (0 if call.started is None else call.started.prompt_token_count),
         cached_prompt_tokens=usage.cached_prompt_token_count,
-        output_tokens=call.streamed_token_count if finished is None else usage.output_token_count,
+        output_tokens=usage.output_token_count or max(call.streamed_token_count, milestones.given_up_token_count),
         reasoning_tokens=usage.reasoning_token_count,
         finish_reasons=() if finished is None else tuple(end.finish_reason.value for end in finished.choices),
         admitted_seconds=since_beginning(milestones.admitted),

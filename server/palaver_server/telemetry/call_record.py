@@ -25,7 +25,7 @@ class AnswerRecord:
     """0 until the prompt has been accepted."""
     cached_prompt_tokens: int = 0
     output_tokens: int = 0
-    """Of all choices. Of a stream that was broken off, those that were handed over."""
+    """Of all choices. Of an answer that was broken off, whole or streamed, those that were written by then."""
     reasoning_tokens: int = 0
     finish_reasons: tuple[str, ...] = ()
     """One a choice, in their order; empty for an answer that did not come to its end."""

@@ -27,7 +27,7 @@ class ScriptedAnswer:
     @property
     def held_tokens(self) -> int:
         """What a KV cache would hold of it: the prompt, and what is written so far."""
-        return self._prompt.prompt_token_count + self._output_token_count
+        return self._prompt.prompt_token_count + self.output_token_count
 
     def is_over(self) -> bool:
         """Tell whether nothing more is to be written."""
@@ -73,10 +73,11 @@ class ScriptedAnswer:
     def _usage(self) -> Usage:
         return Usage(
             self._prompt.prompt_token_count,
-            self._output_token_count,
+            self.output_token_count,
             reasoning_token_count=sum(choice.reasoning_token_count for choice in self._choices),
         )
 
     @property
-    def _output_token_count(self) -> int:
+    def output_token_count(self) -> int:
+        """Tokens of all choices so far."""
         return sum(choice.token_count for choice in self._choices)

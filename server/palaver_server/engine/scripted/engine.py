@@ -164,6 +164,7 @@ class ScriptedEngine:
             yield answer.finish()
         finally:
             self._running.discard(answer)
+            prompt.milestones.given_up_token_count = 0 if answer.is_over() else answer.output_token_count
 
     async def invitation(self) -> Mapping[str, str]:
         """Nothing: each process has a scripted engine of its own, as they have nothing to share."""

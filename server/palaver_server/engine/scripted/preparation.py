@@ -84,6 +84,7 @@ class Preparation:
             thought_budget=request.reasoning.budget_tokens,
             max_calls=request.max_calls,
             judge=judge,
+            milestones=request.milestones,
         )
 
     def _options(self, request: GenerationRequest) -> GenerationOptions:

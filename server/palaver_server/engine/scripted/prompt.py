@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from palaver_server.core.events import Started
+from palaver_server.core.milestones import Milestones
 from palaver_server.engine.scripted.script import Turn
 from palaver_server.engine.tool_judge import ToolJudge
 
@@ -35,6 +36,8 @@ class ScriptedPrompt:
     """How many calls of a choice are kept; None for all."""
     judge: ToolJudge = field(default_factory=lambda: ToolJudge(()))
     """Tells the state of calls."""
+    milestones: Milestones = field(default_factory=Milestones)
+    """The request's."""
 
     @property
     def prompt_token_count(self) -> int:

@@ -145,6 +145,7 @@ class VllmEngine:
             await self.shutdown()
             raise
         self._launch.loaded()
+        runtime.gate.start()
 
     async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the tokens of the rendered conversation, however long it is.

@@ -12,6 +12,7 @@ from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from palaver_server.core.events import Event
+from palaver_server.engine.vllm.answer.given_up import GivenUp
 from palaver_server.engine.vllm.answer.pulse import Pulse
 from palaver_server.engine.vllm.answer.tally import Tally
 from palaver_server.engine.vllm.errors import engine_unavailable, translated
@@ -24,6 +25,7 @@ class Generations:
     def __init__(self, llm: AsyncLLM, pulse: Pulse) -> None:
         self._llm = llm
         self._pulse = pulse
+        self._given_up = GivenUp(llm.output_processor)
         self._serial = itertools.count()
         self._beginning: set[asyncio.Timeout] = set()
         self._aborts: set[asyncio.Task[None]] = set()
@@ -43,21 +45,24 @@ class Generations:
         outputs = self._llm.generate(
             prompt.engine_input, prompt.params, request_id, priority=prompt.request.priority, **prompt.hints
         )
-        with translated(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
-            async with aclosing(outputs):
-                output = await self._first(outputs)
-                tally.see(output)
-                while True:
-                    for completion in output.outputs:
-                        delta = tally.take(completion)
-                        if completion.finish_reason is not None:
-                            delta = tally.end(completion, delta, has_timed_out=limit.has_passed)
-                        if delta is not None:
-                            yield delta
-                    if output.finished:
-                        break
-                    output = await anext(outputs)
-                    self._pulse.beats += 1
+        try:
+            with translated(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
+                async with aclosing(outputs):
+                    output = await self._first(outputs)
+                    tally.see(output)
+                    while True:
+                        for completion in output.outputs:
+                            delta = tally.take(completion)
+                            if completion.finish_reason is not None:
+                                delta = tally.end(completion, delta, has_timed_out=limit.has_passed)
+                            if delta is not None:
+                                yield delta
+                        if output.finished:
+                            break
+                        output = await anext(outputs)
+                        self._pulse.beats += 1
+        finally:
+            prompt.request.milestones.given_up_token_count = self._given_up.pop(request_id)
         yield tally.finish(output)
 
     def fail(self) -> None:

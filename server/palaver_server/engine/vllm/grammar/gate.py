@@ -37,6 +37,11 @@ class Gate:
         self._pending: dict[bytes, asyncio.Task[str]] = {}
         self._waiting_of: Counter[str] = Counter()
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._starting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Have the compiling process started meanwhile, so that nobody's first form waits for it."""
+        self._starting = asyncio.create_task(self._start(), name="start the form compiler")
 
     async def admit(self, form: Form, field: str, client_id: str = "") -> None:
         """Let a form pass. One that was seen before costs a look into a table.
@@ -63,9 +68,10 @@ class Gate:
 
     async def close(self) -> None:
         """End the compiling process."""
-        for task in self._pending.values():
+        tasks = [*self._pending.values(), *([self._starting] if self._starting is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._pending.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._process.close()
 
     async def _compiled(self, digest: bytes, form: Form, client_id: str) -> str:
@@ -96,6 +102,12 @@ class Gate:
             self._waiting_of[client_id] -= 1
             if not self._waiting_of[client_id]:
                 del self._waiting_of[client_id]
+
+    async def _start(self) -> None:
+        try:
+            await self._process.start()
+        except CompilerGoneError as error:  # the first form tries again
+            log.warning("the process that compiles schemas does not start", exc_info=error.__cause__)
 
     async def _ask(self, form: Form) -> str:
         for attempt in range(TRIES):

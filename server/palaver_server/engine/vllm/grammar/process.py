@@ -1,4 +1,4 @@
-"""The compiling process (``compiler.py``) for its owner: started when it is needed, and again when it is gone."""
+"""The compiling process (``compiler.py``) for its owner: started early or when needed, and again when it is gone."""
 
 from __future__ import annotations
 
@@ -105,24 +105,29 @@ class CompilerProcess:
             async with asyncio.timeout(END_SECONDS):
                 await running.process.wait()
                 return
-        with suppress(ProcessLookupError):
-            running.process.kill()
-        await running.process.wait()
+        await _ended(running.process)
 
     async def _start(self) -> _Running:
         vocabulary = await asyncio.to_thread(self._vocabulary)
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-W", "ignore", "-m", MODULE, str(theirs.fileno())),
-                env=os.environ | _ONE_THREAD,
-                pass_fds=[theirs.fileno()],
-                stdin=DEVNULL,
-                # Ctrl-C at a terminal is for the server, which ends this when it is done. Not a session of its own:
-                # Linux shares the processor among sessions, and one compiler would have as much of it as the engine.
-                process_group=0,
-            )
-        reader, writer = await asyncio.open_connection(sock=ours)
+        process: Process | None = None
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-W", "ignore", "-m", MODULE, str(theirs.fileno())),
+                    env=os.environ | _ONE_THREAD,
+                    pass_fds=[theirs.fileno()],
+                    stdin=DEVNULL,
+                    # Ctrl-C at a terminal is for the server, which ends this when it is done. Not a session of its own:
+                    # Linux shares the processor among them, and one compiler would have as much of it as the engine.
+                    process_group=0,
+                )
+            reader, writer = await asyncio.open_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            if process is not None:
+                await _ended(process)
+            raise
         running = _Running(process, reader, writer)
         setup = {
             "vocabulary": vocabulary,
@@ -136,11 +141,12 @@ class CompilerProcess:
             async with asyncio.timeout(START_SECONDS):
                 writer.write(_frame(setup))
                 await _receive(reader)
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as error:
+        except BaseException as error:  # being cancelled among them: whoever closes meanwhile leaves nothing behind
             writer.close()
-            with suppress(ProcessLookupError):
-                process.kill()
-            raise CompilerGoneError from error
+            await _ended(process)
+            if isinstance(error, TimeoutError | ConnectionError | asyncio.IncompleteReadError):
+                raise CompilerGoneError from error
+            raise
         running.listening = asyncio.create_task(self._listen(running), name="form compiler")
         return running
 
@@ -160,6 +166,12 @@ class CompilerProcess:
                 if not future.done():
                     future.set_exception(CompilerGoneError())
             await running.process.wait()
+
+
+async def _ended(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
 
 
 def _frame(message: dict[str, Any]) -> bytes:
