@@ -158,3 +158,18 @@ def test_every_way_to_ask_palaver_is_measured_alike(tmp_path: Path) -> None:
         assert cell["prompt_tokens"] == cells["palaver"]["prompt_tokens"], way
         assert cell["front_end_us_per_token"] > 0, way
         assert cell["front_end_mib"] > 10, way
+
+
+def test_a_start_is_measured_until_its_first_token_and_afterwards(tmp_path: Path) -> None:
+    out = tmp_path / "start.json"
+    command = [sys.executable, "-m", "tests.bench.start", "--engine", "scripted", "--rounds", "1", "--streams", "2"]
+    command += ["--out", str(out)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert run.returncode == 0, run.stderr
+    results = json.loads(out.read_text())
+    (start,) = results["starts"]
+    assert start["peer"] == "palaver"
+    assert 0 < start["ready_seconds"] < start["first_token_seconds"]
+    assert start["tokens_per_second"] > 0
+    assert {"palaver", "grpcio"} <= results["versions"].keys()
+    assert "first token, s" in run.stdout

@@ -86,8 +86,8 @@ async def fail(model: str, flags: Sequence[str]) -> None:
     tasks = [asyncio.create_task(read()) for _ in range(8)]
     for _ in tasks:
         await reading.acquire()
-    core = next(child for child in psutil.Process().children() if "EngineCore" in child.name())
-    engine_processes = [core, *core.children(recursive=True)]
+    engine_processes = _engine_processes()
+    core = next(process for process in engine_processes if "EngineCore" in process.name())
     core.kill()
     killed = time.monotonic()
     # More begin in the very moment, which is when vLLM itself leaves them waiting for ever.

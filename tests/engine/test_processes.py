@@ -101,23 +101,24 @@ async def test_killing_the_owner_of_an_idle_engine_leaves_no_process(model: Path
     async with owner(short_folder, "serve", str(model), *FLAGS) as serving:
         loaded = await serving.wait_for("loaded")
         engine_processes = serving.engine_processes()
-        (group,) = {os.getpgid(process.pid) for process in engine_processes}
+        groups = [os.getpgid(process.pid) for process in engine_processes]
 
         serving.process.kill()
 
-        assert len(engine_processes) >= 2  # the engine core and a worker
+        fork_server, core, worker = (process.pid for process in engine_processes)
         # A signal to the terminal's or the service's whole group must not reach the engine.
-        assert group == engine_processes[0].pid
+        assert groups == [fork_server, core, core]
+        assert worker != core
         assert await gone(engine_processes) == []
         assert folders_of_engines(short_folder) == []
         assert loaded["longest_stall"] < 2.0
 
 
-@pytest.mark.parametrize("child_count", [1, 2])
+@pytest.mark.parametrize("child_count", [1, 2, 3])
 async def test_killing_the_owner_of_a_loading_engine_leaves_no_process(
     model: Path, short_folder: Path, child_count: int
 ) -> None:
-    """Killed when the engine core has just been started, and when the worker has: both still import."""
+    """Killed while the fork server imports, when the engine core has just been forked, and when the worker has."""
     async with owner(short_folder, "serve", str(model), *FLAGS) as serving:
         while len(engine_processes := serving.engine_processes()) < child_count:
             await asyncio.sleep(0.05)

@@ -13,6 +13,8 @@ from vllm.envs import disable_envs_cache, enable_envs_cache
 from vllm.model_executor.models import registry
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
+from vllm.utils.system_utils import get_mp_context
+from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
 from vllm.v1.engine.exceptions import EngineDeadError
@@ -30,9 +32,15 @@ from palaver_server.engine.vllm.grammar.gate import Gate
 from palaver_server.engine.vllm.grammar.process import CompilerProcess
 from palaver_server.engine.vllm.grammar.vocabulary import vocabulary
 from palaver_server.engine.vllm.grammar.wanted import Forms
-from palaver_server.engine.vllm.processes.children import Target, enter_engine_core, enter_shared_engine_core
+from palaver_server.engine.vllm.processes.children import (
+    ForkTarget,
+    Target,
+    enter_engine_core,
+    enter_shared_engine_core,
+)
+from palaver_server.engine.vllm.processes.fork_server import ForkServer
 from palaver_server.engine.vllm.processes.seats import Seat
-from palaver_server.engine.vllm.processes.shared_core import others_invited
+from palaver_server.engine.vllm.processes.shared_core import others_invited, patched
 from palaver_server.engine.vllm.prompt.cache_salt import CacheSalt
 from palaver_server.engine.vllm.prompt.params import Sampling
 from palaver_server.engine.vllm.prompt.preparation import Preparation
@@ -86,6 +94,7 @@ def build(
     reach: Callable[[Step], None],
     *,
     seat: Seat,
+    fork_server: ForkServer | None = None,
 ) -> Runtime:
     """Start the engine's processes and load the weights, or join an engine. Blocks for seconds to minutes.
 
@@ -96,6 +105,7 @@ def build(
         policy: what the operator decides about answers.
         reach: is told each step that begins; an exception from it ends the build.
         seat: which front end this is; the first starts the engine.
+        fork_server: of which the engine's processes are forks, where it runs.
 
     Raises:
         EngineArgumentError: the engine arguments cannot be used.
@@ -120,7 +130,10 @@ def build(
         reach(Step.ENGINE_CORE)
         if seat.count > 1 and config.parallel_config.data_parallel_size > 1:
             raise EngineArgumentError("front_ends: several of them do not go with --data-parallel-size.")
-        EngineCoreProc.run_engine_core = Target(enter_engine_core if seat.count == 1 else enter_shared_engine_core)
+        # vLLM binds memory by an executable in front of the interpreter's own, which a fork has not.
+        forks = None if fork_server is None or arguments.engine.numa_bind else fork_server.context()
+        target = Target if forks is None else ForkTarget
+        EngineCoreProc.run_engine_core = target(enter_engine_core if seat.count == 1 else enter_shared_engine_core)
         pulse = Pulse(Pace(policy.max_coalescing_seconds))
         build_llm = partial(
             AsyncLLM.from_vllm_config,
@@ -131,7 +144,8 @@ def build(
             aggregate_engine_logging=arguments.engine.aggregate_engine_logging,
             disable_log_stats=arguments.engine.disable_log_stats,
         )
-        with others_invited(seat):
+        how_started = get_mp_context if forks is None else lambda: forks
+        with others_invited(seat), patched(engine_utils, "get_mp_context", how_started):
             llm = build_llm(client_addresses=seat.addresses, client_count=seat.count, client_index=seat.index)
     pulse.pace.govern(llm.output_processor, config.parallel_config.data_parallel_size)
     rendering = Rendering(llm, arguments, parser_names)

@@ -8,11 +8,14 @@ in which a killed server leaves it behind.
 from __future__ import annotations
 
 import atexit
+import gc
+import multiprocessing
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from palaver_server.engine.vllm.processes import orphans
+from palaver_server.engine.vllm.processes import openmp, orphans
 from palaver_server.engine.vllm.start import log_relay
 from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE
 
@@ -27,6 +30,39 @@ class Target:
 
     def __reduce__(self) -> tuple[Callable[[], Main], tuple[()]]:
         return self._enter, ()
+
+
+class ForkTarget(Target):
+    """The target of a fork of the fork server, whose environment is as old as that is. It brings today's along."""
+
+    def __reduce__(self) -> tuple[Callable[..., Main], tuple[Any, ...]]:
+        return _enter_fork, (self._enter, dict(os.environ))
+
+
+class WorkerTarget(Target):
+    """A worker's target, in an engine core. A forked worker has the object itself, and calls it."""
+
+    def __init__(self, main: Main) -> None:
+        super().__init__(enter_worker)
+        self._main = main
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Be a forked worker."""
+        _enter()
+        openmp.bind_threads()
+        _run_to_the_end(self._main, args, kwargs)
+
+
+def _enter_fork(enter: Callable[[], Main], environment: dict[str, str]) -> Main:
+    os.environ.clear()
+    os.environ.update(environment)
+    gc.enable()
+    main = enter()
+    from vllm.v1.executor import multiproc_executor  # noqa: PLC0415  # after the guard
+
+    # An engine core that has imported all that its workers need forks them, too.
+    multiproc_executor.get_mp_context = partial(multiprocessing.get_context, "fork")  # type: ignore[attr-defined]
+    return main
 
 
 def enter_engine_core() -> Main:
@@ -55,7 +91,7 @@ def run_engine_core(*args: Any, **kwargs: Any) -> None:
     from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415  # after the guard
     from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415
 
-    WorkerProc.worker_main = Target(enter_worker)
+    WorkerProc.worker_main = WorkerTarget(WorkerProc.worker_main)
     _run_to_the_end(EngineCoreProc.run_engine_core, args, kwargs)
 
 

@@ -28,11 +28,11 @@ def install() -> None:
     """End this process as soon as its owner is gone. Nothing happens in the owner, or outside an engine."""
     owner = int(os.environ.get(OWNER_VARIABLE, "0"))
     if owner not in (0, os.getpid()):
-        _start_guard(owner)
+        _start_guard(owner, os.getpid())
 
 
-@functools.cache  # vLLM may load a plugin several times in one process
-def _start_guard(owner: int) -> None:
+@functools.cache  # vLLM may load a plugin several times in one process; a fork has the memory of it, and no thread
+def _start_guard(owner: int, _guarded: int) -> None:
     threading.Thread(target=_end_with, args=(owner,), name="parent guard", daemon=True).start()
 
 

@@ -16,6 +16,7 @@ import structlog
 from palaver_server.core.engine import EngineStartError, ReportProgress
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.processes import table as processes
+from palaver_server.engine.vllm.processes.fork_server import ForkServer
 from palaver_server.engine.vllm.processes.seats import Seat
 from palaver_server.engine.vllm.start import garbage
 from palaver_server.engine.vllm.start.environment import make_engine_folder, remove_engine_folder, set_variables
@@ -48,6 +49,7 @@ class Launch:
         self._can_be_joined = asyncio.Event()
         self._folder: Path | None = None
         self._relay: LogRelay | None = None
+        self._fork_server = ForkServer()
         self._building: asyncio.Future[Runtime] | None = None
         self._leader_pids: set[int] = set()
         self._is_stopping = threading.Event()
@@ -73,14 +75,16 @@ class Launch:
         self._relay = LogRelay(self._folder, (progress.observe, errors.observe))
         self._relay.max_level = logging.INFO
         self._relay.start()
+        self._fork_server.start()  # it imports vLLM while the thread does
         companions = [asyncio.create_task(progress.run()), asyncio.create_task(self._note_processes())]
         self._building = asyncio.get_running_loop().run_in_executor(None, self._build, model, progress.reach, seat)
         try:
-            with fewer_warnings():
+            with fewer_warnings(), garbage.left_alone():
                 return await asyncio.shield(self._building)
         except Exception as error:
             if self._is_stopping.is_set():
                 raise _stopped() from error
+            self._fork_server.end()  # it would be listened to for ever
             await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
             raise explain(error, errors.causes, model) from error
         finally:
@@ -107,6 +111,7 @@ class Launch:
             # happen while the interpreter is taken apart, and fail with a trace.
             del runtime
             garbage.collect_all()
+        self._fork_server.end()
         # vLLM has ended what it knows of. A worker whose engine core was killed may be left all the same.
         left = processes.members(self._leader_pids)
         processes.kill(left)
@@ -120,6 +125,7 @@ class Launch:
 
     def kill(self) -> None:
         """End every process now, waiting for nothing."""
+        self._fork_server.end()
         processes.kill([*processes.members(self._leader_pids | processes.leaders()), *processes.inspectors()])
         if self._folder is not None:
             remove_engine_folder(self._folder)
@@ -132,7 +138,15 @@ class Launch:
 
         from palaver_server.engine.vllm.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
 
-        return build(model, self._model_id, self._flags, self._policy, reach_unless_stopped, seat=seat)
+        return build(
+            model,
+            self._model_id,
+            self._flags,
+            self._policy,
+            reach_unless_stopped,
+            seat=seat,
+            fork_server=self._fork_server,
+        )
 
     async def _note_processes(self) -> None:
         """Remember who was started: when an engine core has died during the build, nobody else tells its workers."""
