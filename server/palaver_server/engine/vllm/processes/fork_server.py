@@ -33,6 +33,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._libraries: str | None = None
+        self._was_started = False
 
     def start(self) -> None:
         """Start it, unless this machine's engine cannot be forked. To be called in the process's main thread."""
@@ -45,7 +46,7 @@ class ForkServer:
             multiprocessing.set_forkserver_preload([PRELOAD])
             forkserver.ensure_running()
         multiprocessing.set_forkserver_preload(before)
-        self._libraries = libraries
+        self._libraries, self._was_started = libraries, True
 
     def context(self) -> ForkServerContext | None:
         """What starts processes that are forks of it; None where it does not run, or vLLM wants other libraries."""
@@ -54,8 +55,12 @@ class ForkServer:
         return multiprocessing.get_context("forkserver")
 
     def end(self) -> None:
-        """End it, also while it imports. Its forks live on, but nobody is told of their end any more."""
-        if self._libraries is None:
+        """End it, also while it imports: whoever waits for a fork is told that there is none.
+
+        Its forks live on, but nobody is told of their end any more. May be called again: Python starts another one
+        where a fork is asked for meanwhile.
+        """
+        if not self._was_started:
             return
         self._libraries = None
         if (pid := _server._forkserver_pid) is not None:  # noqa: SLF001

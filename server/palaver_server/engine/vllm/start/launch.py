@@ -163,6 +163,8 @@ class Launch:
         building = self._building
         if building is None:
             return None
+        if not building.done():
+            self._fork_server.end()
         while not building.done():
             self._leader_pids |= processes.leaders()
             processes.kill([*processes.members(self._leader_pids), *processes.inspectors()])
