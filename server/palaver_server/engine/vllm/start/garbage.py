@@ -16,6 +16,7 @@ def left_alone() -> Iterator[None]:
     finally:
         gc.enable()
 
+
 YOUNG_OBJECTS = 10_000
 """So many there may be before the collector looks at them, and not 700 as Python has it. Each message makes some, and
 hardly any is left to collect: looking took a sixteenth of a full server's CPU time."""
