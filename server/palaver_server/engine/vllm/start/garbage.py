@@ -6,17 +6,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
-@contextmanager
-def left_alone() -> Iterator[None]:
-    """Do not collect for a while: a fifth of an import's time goes into collections that find nothing."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 YOUNG_OBJECTS = 10_000
 """So many there may be before the collector looks at them, and not 700 as Python has it. Each message makes some, and
 hardly any is left to collect: looking took a sixteenth of a full server's CPU time."""
@@ -38,3 +27,13 @@ def collect_all() -> None:
     gc.unfreeze()
     gc.set_threshold(*_USUAL_THRESHOLDS)
     gc.collect()
+
+
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """Do not collect for a while: a fifth of an import's time goes into collections that find nothing."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
