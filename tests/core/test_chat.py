@@ -40,7 +40,7 @@ class House:
         self.admission = Admission(max_concurrent=1, max_queued=max_queued, clock=clock)
         self.readiness = Readiness(NotReady.LOADING)
         self.loading = Loading(clock)
-        self.chat = Chat(self.engine, self.admission, self.readiness, self.loading)
+        self.chat = Chat(self.engine, self.admission, self.readiness, self.loading, slow_reader_seconds=30.0)
 
     async def load(self) -> None:
         await self.engine.load(self.loading.report)

@@ -177,6 +177,7 @@ WALKED = [*FAULTS, *KEY_FAULTS, FULL, NOT_LOADED, DRAINING, DEAD, GAVE_UP, LATE]
 
 NOT_WALKED = {
     Reason.METHOD_NOT_FOUND: "the edge routes the paths that exist, and says 404 itself (test_bad_input.py)",
+    Reason.READER_TOO_SLOW: "Envoy reads for its caller, up to its buffers; told over gRPC (test_slow_readers.py)",
     Reason.DEADLINE_TOO_SHORT: "a race over HTTP: Envoy may end so short a call first; walked over gRPC below",
     Reason.CANCELLED: "nobody is left to be told (test_leaving.py)",
     Reason.INTERNAL: "only a fault of ours leads to it; its shape is shown in tests/rpc",

@@ -53,7 +53,7 @@ class Serving:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def serving(engine: VllmEngine) -> AsyncIterator[Serving]:
     readiness, loading = Readiness(), Loading()
-    chat = Chat(engine, Admission(max_concurrent=64, max_queued=64), readiness, loading)
+    chat = Chat(engine, Admission(max_concurrent=64, max_queued=64), readiness, loading, slow_reader_seconds=30.0)
     nobody_has_a_key = Door(KeyRegistry(), FailedAttempts(1))
     server = RpcServer(
         chat,

@@ -139,7 +139,7 @@ async def way(request: pytest.FixtureRequest, tokenizer: Any) -> AsyncIterator[W
     engine: Any = Engine(tokenizer, request.param)
     readiness, loading = Readiness(), Loading()
     server = RpcServer(
-        Chat(engine, Admission(max_concurrent=8, max_queued=8), readiness, loading),
+        Chat(engine, Admission(max_concurrent=8, max_queued=8), readiness, loading, slow_reader_seconds=30.0),
         readiness,
         loading,
         entrance=Entrance(Door(KeyRegistry(), FailedAttempts(1)), None),

@@ -74,7 +74,13 @@ class App:
         self._admission = Admission(
             max_concurrent=settings.max_concurrent_requests, max_queued=settings.max_queued_requests
         )
-        self._chat = Chat(engine, self._admission, self._readiness, self._loading)
+        self._chat = Chat(
+            engine,
+            self._admission,
+            self._readiness,
+            self._loading,
+            slow_reader_seconds=settings.slow_reader_timeout,
+        )
         self._telemetry = Telemetry(settings, crew=self._crew, has_port=place.is_first)
         self._telemetry.watch(self._admission, self._readiness, self._loading, engine)
         self._access = Access(

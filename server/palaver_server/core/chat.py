@@ -18,25 +18,43 @@ from palaver_server.core.loading import Loading
 from palaver_server.core.model import LoadPhase, ModelDescription
 from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.readiness import NotReady, Readiness
-from palaver_server.core.running import RunningCalls
+from palaver_server.core.running import LAST_WRITE_SECONDS, RunningCalls
 
 RESTART_RETRY_SECONDS = 10.0
 """About what a supervisor and a small model take to come back."""
-END_SECONDS = 2.0
-"""What calls that were told to end may take to say so to their callers."""
+END_SECONDS = LAST_WRITE_SECONDS + 1.0
+"""What calls that were told to end may take to do so, those included whose callers do not read."""
+DRAIN_READER_SECONDS = 5.0
+"""What a reader may take for one message of a server that stops."""
 DRAIN_RETRY_SECONDS = 1.0
 """A drained server's place is taken by another one, to which the next connection goes."""
 
 
 class Chat:
-    """Takes a request through readiness, admission and the engine."""
+    """Takes a request through readiness, admission and the engine.
 
-    def __init__(self, engine: Engine, admission: Admission, readiness: Readiness, loading: Loading) -> None:
+    Args:
+        engine: answers.
+        admission: has the permits.
+        readiness: tells whether calls are answered.
+        loading: tells how far the model is.
+        slow_reader_seconds: what a reader may take for one event before its call ends.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        readiness: Readiness,
+        loading: Loading,
+        *,
+        slow_reader_seconds: float,
+    ) -> None:
         self._engine = engine
         self._admission = admission
         self._readiness = readiness
         self._loading = loading
-        self._running = RunningCalls()
+        self._running = RunningCalls(slow_reader_seconds)
         self.load = Load(
             admission.max_concurrent,
             counts=lambda: (admission.running_count, admission.waiting_count),
@@ -100,7 +118,11 @@ class Chat:
         return await self._engine.explain(request)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused."""
+        """Wait for the running calls, at most so long; then end them with the reason for which new ones are refused.
+
+        Callers who do not read at all are not waited for so long.
+        """
+        self._running.slow_reader_seconds = min(self._running.slow_reader_seconds, DRAIN_READER_SECONDS)
         if not await self._running.wait_idle(grace_seconds):
             self._running.end(self.refusal)
             await self._running.wait_idle(END_SECONDS)

@@ -78,7 +78,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         except Exception as error:
             if call.has_answered:  # the HTTP status is out; that of the call follows by itself
                 status = status_from_error(told_error(error), call.request_id)
-                await events.write(chat_service_pb2.StreamChatResponse(error=status))
+                await events.write_last(chat_service_pb2.StreamChatResponse(error=status))
             raise
 
     async def _stream(

@@ -21,6 +21,9 @@ DOMAIN = "palaver.v1"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 """Where gRPC carries a serialized ``google.rpc.Status``; it must agree with the call's own code and message."""
 
+LAST_WORDS_SECONDS = 2.0
+"""What the words of a call that fails may take to be sent; they lie behind all that its caller has not read yet."""
+
 BODY_KEY = "x-palaver-body"
 """Trailing metadata whose text (ASCII JSON, at most 4 KB) the edge sends as the body of an error over HTTP, in place of
 the transcoded ``google.rpc.Status``."""
@@ -61,6 +64,7 @@ TABLE: Mapping[Reason, Statuses] = {
     Reason.GENERATION_FAILED: Statuses(_C.INTERNAL, 500, "server_error", "generation_failed"),
     Reason.DEADLINE_TOO_SHORT: Statuses(_C.DEADLINE_EXCEEDED, 504, "server_error", "deadline_too_short"),
     Reason.DEADLINE_EXCEEDED: Statuses(_C.DEADLINE_EXCEEDED, 504, "server_error", "deadline_exceeded"),
+    Reason.READER_TOO_SLOW: Statuses(_C.DEADLINE_EXCEEDED, 504, "server_error", "reader_too_slow"),
     Reason.CANCELLED: Statuses(_C.CANCELLED, 499, "server_error", "cancelled"),
     Reason.INTERNAL: Statuses(_C.INTERNAL, 500, "server_error", "internal_error"),
 }

@@ -17,7 +17,7 @@ from palaver_server.rpc.call import REQUEST_ID_KEY, TRANSCODED_KEY, Call, curren
 from palaver_server.rpc.call_record import record_of
 from palaver_server.rpc.decoding import lenient_deserializer, raise_if_malformed
 from palaver_server.rpc.entrance import Entrance
-from palaver_server.rpc.errors import BODY_KEY, TABLE, internal_error, trailing_metadata
+from palaver_server.rpc.errors import BODY_KEY, LAST_WORDS_SECONDS, TABLE, internal_error, trailing_metadata
 from palaver_server.rpc.openai.errors import body_metadata
 from palaver_server.telemetry.call_record import CallObserver
 
@@ -192,7 +192,12 @@ async def _abort(context: Context, call: Call, error: PalaverError, load: tuple[
         metadata += body_metadata(call.method, error)
     if call.error_body is not None:
         metadata += ((BODY_KEY, call.error_body),)
-    await context.abort(TABLE[error.reason].code, error.message, metadata)
+    try:
+        async with asyncio.timeout(LAST_WORDS_SECONDS):
+            await context.abort(TABLE[error.reason].code, error.message, metadata)
+    except TimeoutError:
+        # gRPC has the status, and sends it behind what the caller has not read yet; nobody need wait for that.
+        raise asyncio.CancelledError from None
 
 
 def _code_at_end(context: Context) -> grpc.StatusCode:

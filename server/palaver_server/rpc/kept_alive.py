@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 
 from palaver_server.rpc.call import Call
+from palaver_server.rpc.errors import LAST_WORDS_SECONDS
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Message = TypeVar("Message")
@@ -35,13 +36,25 @@ class KeptAlive(Generic[Message]):
         self._turn = asyncio.Lock()  # gRPC takes one write at a time, and fillers come from another task
         self._loop = asyncio.get_running_loop()
         self._last_write = self._loop.time()
+        self._is_stuck = False  # a write was broken off, as its reader does not read: gRPC takes no other
 
     async def write(self, message: Message) -> None:
         """Send a message."""
         async with self._turn:
             self._call.has_answered = True
-            await self._write(message)
+            try:
+                await self._write(message)
+            except asyncio.CancelledError:
+                self._is_stuck = True
+                raise
             self._last_write = self._loop.time()
+
+    async def write_last(self, message: Message) -> None:
+        """Send why the call fails, to a reader who still reads."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                if not self._is_stuck:
+                    await self.write(message)
 
     @asynccontextmanager
     async def kept_alive(self, seconds: float) -> AsyncIterator[None]:
@@ -50,7 +63,12 @@ class KeptAlive(Generic[Message]):
         try:
             yield
         finally:
-            async with self._turn:  # a filler on its way is let through: half a write would spoil the next one
+            # A filler on its way is let through: half a write would spoil the next one. But not for ever.
+            try:
+                async with asyncio.timeout(LAST_WORDS_SECONDS), self._turn:
+                    ticker.cancel()
+            except TimeoutError:
+                self._is_stuck = True
                 ticker.cancel()
 
     async def _fill(self, seconds: float) -> None:

@@ -115,7 +115,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
                     await self._send_chunks(generation, options, stream, end_of_answer(call, context))
         except Exception as error:
             if stream.has_begun:
-                await stream.send(_error_event(told_error(error)))
+                await stream.send_last(_error_event(told_error(error)))
             raise
 
     async def _send_chunks(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from palaver_server.settings.units import IN_SECONDS
+from palaver_server.settings.units import IN_SECONDS, Positive
 
 
 class StreamSettings(BaseModel):
@@ -16,4 +16,10 @@ class StreamSettings(BaseModel):
         0.05,
         description="Seconds that a token may be held back at most, so that several go in one message: only those of "
         "many streams of a busy server are, as much as its load asks for; 20 messages a second still flow. 0: never.",
+    )
+    slow_reader_timeout: Positive = Field(
+        30.0,
+        description="Seconds that one message of a stream may wait for its reader before the call ends with "
+        "READER_TOO_SLOW and its place is free; 5 at most while the server stops. Who goes on reading, however slowly, "
+        "is never ended.",
     )

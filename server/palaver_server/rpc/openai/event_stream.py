@@ -29,6 +29,10 @@ class EventStream:
         """Send whole events."""
         await self._messages.write(self._message(events))
 
+    async def send_last(self, events: bytes) -> None:
+        """Send why the call fails, to a reader who still reads."""
+        await self._messages.write_last(self._message(events))
+
     def kept_alive(self, seconds: float) -> AbstractAsyncContextManager[None]:
         """Send a comment whenever nothing was sent for so long, during the body."""
         return self._messages.kept_alive(seconds)
