@@ -49,7 +49,8 @@ class TokenLogprobs:
             for other_id, logprob in position.items()
             if top is None or (logprob.rank is not None and logprob.rank <= top)
         ]
-        others.sort(key=lambda entry: -(entry.logprob or 0.0))
+        if top is not None:  # named tokens keep their order, after the chosen one
+            others.sort(key=lambda entry: -(entry.logprob or 0.0))
         return TokenLogprob(self._entry(token_id, position.get(token_id)), tuple(others))
 
     def _entry(self, token_id: int, logprob: Logprob | None) -> LogprobEntry:
