@@ -146,6 +146,9 @@ TABLE = [
     Bad("a priority of 101", chat(priority=101), "priority"),
     Bad("template arguments of no JSON", chat(chat_template_arguments_json="{"), "chat_template_arguments_json"),
     Bad("template arguments of a list", chat(chat_template_arguments_json="[]"), "chat_template_arguments_json"),
+    Bad("template arguments NaN", chat(chat_template_arguments_json='{"a":NaN}'), "chat_template_arguments_json"),
+    Bad("template arguments 1e999", chat(chat_template_arguments_json='{"a":1e999}'), "chat_template_arguments_json"),
+    Bad("a template argument twice", chat(chat_template_arguments_json='{"a":1,"a":2}'), "chat_template_arguments_json"),
     Bad(
         "a template within its arguments",
         chat(chat_template_arguments_json='{"chat_template": "x"}'),
@@ -228,6 +231,7 @@ TABLE = [
     Bad("a streamed call, unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", STREAM),
     Bad("counting nothing", {}, "chat", method=COUNT),
     Bad("counting with no schema", {"chat": chat(tools=[BROKEN])}, "chat.tools[0].parameters_json_schema", method=COUNT),
+    Bad("a schema with 1e999", chat(tools=[{"name": "f", "parameters_json_schema": '{"x":1e999}'}]), "tools[0].parameters_json_schema"),
     Bad("counting for an unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", COUNT),
     Bad("a page of -1 models", {"page_size": -1}, "page_size", method=LIST),
     Bad("a page token of nobody", {"page_token": "2"}, "page_token", method=LIST),

@@ -4,8 +4,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from palaver_server.core.errors import PalaverError, Reason, invalid_field
-from palaver_server.rpc.errors import TABLE, status_from_error
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason, invalid_field
+from palaver_server.rpc.errors import MAX_STATUS_BYTES, TABLE, status_from_error
+from palaver_server.rpc.openai.errors import error_json
 
 # What HTTP gateways make of a gRPC code: google/rpc/code.proto says it beside each.
 HTTP = {
@@ -46,3 +47,31 @@ def test_a_field_is_named_by_its_path():
     assert status.details[1].Unpack(blamed)
     assert blamed.field_violations[0].field == "chat.options.top_p"
     assert status.message == "chat.options.top_p: must be at most 1"
+
+
+@pytest.mark.parametrize("character", ["x", "\u00e9", "\U0001f600"])
+def test_an_error_about_much_is_told_in_bounds(character):
+    long = character * 9000
+    error = PalaverError(Reason.INVALID_FIELD, long, violations=[FieldViolation(long, long)] * 3000)
+    status = status_from_error(error, "id-1")
+    info, blamed = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(blamed)
+    assert status.ByteSize() <= MAX_STATUS_BYTES
+    assert status.message == error.message
+    assert info.reason == "INVALID_FIELD"
+    told = len(blamed.field_violations)
+    assert 1 <= told <= 16
+    assert info.metadata["violations_left_out"] == str(3000 - told)
+    assert all(len(violation.field) == 256 for violation in blamed.field_violations)
+    assert len(error_json(error)) <= 4096
+
+
+def test_sixteen_short_violations_are_all_told():
+    violations = [FieldViolation(f"messages[{n}].name", "must be at most 64 characters") for n in range(17)]
+    status = status_from_error(PalaverError(Reason.INVALID_FIELD, "wrong", violations=violations), "id-1")
+    info, blamed = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info)
+    assert status.details[1].Unpack(blamed)
+    assert [violation.field for violation in blamed.field_violations] == [f"messages[{n}].name" for n in range(16)]
+    assert info.metadata["violations_left_out"] == "1"

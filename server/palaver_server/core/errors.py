@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
+MAX_MESSAGE_BYTES = 1024
+"""A message travels in a header, where three bytes may stand for one; a longer one helps nobody."""
+
 
 @unique
 class Reason(StrEnum):
@@ -59,7 +62,10 @@ class QuotaViolation:
 
 
 class PalaverError(Exception):
-    """A failure with a name. Its message goes to the caller as it is: it must hold no internals."""
+    """A failure with a name. Its message goes to the caller: it must hold no internals.
+
+    What is longer than ``MAX_MESSAGE_BYTES`` in UTF-8 is cut.
+    """
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class PalaverError(Exception):
         retry_after_seconds: float | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        message = cut_to_bytes(message, MAX_MESSAGE_BYTES)
         super().__init__(message)
         self.reason = reason
         self.message = message
@@ -82,6 +89,14 @@ class PalaverError(Exception):
 
     def __repr__(self) -> str:
         return f"PalaverError({self.reason}, {self.message!r})"
+
+
+def cut_to_bytes(text: str, most: int) -> str:
+    """Cut a text so that its UTF-8 has ``most`` bytes at most, and show that it was cut."""
+    if len(text) * 4 <= most:  # whatever its characters are
+        return text
+    written = text.encode(errors="replace")
+    return text if len(written) <= most else f"{written[: most - 3].decode(errors='ignore')}..."
 
 
 def invalid_field(field: str, description: str, *, reason: Reason = Reason.INVALID_FIELD) -> PalaverError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
-from palaver_server.core.errors import invalid_field
+from palaver_server.core import strict_json
+from palaver_server.core.errors import PalaverError, invalid_field
 
 FIELD = "chat_template_arguments_json"
 _DECIDED_ELSEWHERE = {
@@ -35,9 +35,9 @@ def parse_template_arguments(text: str, field_prefix: str = "") -> dict[str, obj
         return {}
     field = f"{field_prefix}{FIELD}"
     try:
-        arguments = json.loads(text)
-    except (ValueError, RecursionError):
-        raise invalid_field(field, "must be the text of a JSON object") from None
+        arguments = strict_json.parse(text.encode(), subject="it")
+    except PalaverError as error:
+        raise invalid_field(field, f"must be the text of a JSON object; {error.message}") from None
     if not isinstance(arguments, dict):
         raise invalid_field(field, "must be the text of a JSON object")
     refuse_reserved(arguments, field)

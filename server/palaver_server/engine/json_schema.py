@@ -17,6 +17,8 @@ from jsonschema.protocols import Validator
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from palaver_server.core import strict_json
+from palaver_server.core.errors import PalaverError
 from palaver_server.engine.nesting import depth
 
 MAX_DEPTH = 64
@@ -43,9 +45,9 @@ def schema_problem(text: str, *, of_object: bool = True) -> str:
     if not text:
         return ""
     try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError):
-        return "must be a JSON Schema as JSON text"
+        schema = strict_json.parse(text.encode(), subject="it")
+    except PalaverError as error:
+        return f"must be a JSON Schema as JSON text; {error.message}"
     if not isinstance(schema, dict) or (of_object and schema.get("type", "object") != "object"):
         return 'must be the schema of an object, of "type": "object"' if of_object else "must be a JSON object"
     if depth(schema) > MAX_DEPTH:

@@ -15,7 +15,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from palaver_server.core.errors import PalaverError, Reason
+from palaver_server.core.errors import FieldViolation, PalaverError, Reason, cut_to_bytes
 
 DOMAIN = "palaver.v1"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
@@ -23,6 +23,14 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 LAST_WORDS_SECONDS = 2.0
 """What the words of a call that fails may take to be sent; they lie behind all that its caller has not read yet."""
+
+MAX_VIOLATIONS = 16
+"""Fields told of one error; more help nobody."""
+MAX_FIELD_CHARACTERS = 256
+"""Of a field's path, in which a caller's own key may stand."""
+MAX_DESCRIPTION_BYTES = 512
+MAX_STATUS_BYTES = 3 * 1024
+"""Of a serialized status. In the trailers it takes four thirds of that, and they pass gRPC's soft limit of 8 KiB."""
 
 BODY_KEY = "x-palaver-body"
 """Trailing metadata whose text (ASCII JSON, at most 4 KB) the edge sends as the body of an error over HTTP, in place of
@@ -84,17 +92,35 @@ def told_error(error: Exception) -> PalaverError:
 
 
 def status_from_error(error: PalaverError, request_id: str) -> status_pb2.Status:
-    """The whole ``google.rpc.Status`` of an error, with the request id in its ``ErrorInfo``."""
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata={**error.metadata, "request_id": request_id}
-    )
-    details = [_packed(info)]
+    """The ``google.rpc.Status`` of an error, with the request id in its ``ErrorInfo``, of ``MAX_STATUS_BYTES`` at most.
+
+    Violations for which there is no room are counted in the ``ErrorInfo``, as ``violations_left_out``.
+    """
+    told = min(len(error.violations), MAX_VIOLATIONS)
+    while (status := _status(error, request_id, told)).ByteSize() > MAX_STATUS_BYTES and told > 1:
+        told -= 1
+    return status
+
+
+def told_field(violation: FieldViolation) -> str:
+    """The path of a field as callers are told it."""
+    path = violation.field
+    return path if len(path) <= MAX_FIELD_CHARACTERS else f"{path[: MAX_FIELD_CHARACTERS - 3]}..."
+
+
+def _status(error: PalaverError, request_id: str, told: int) -> status_pb2.Status:
+    metadata = {**error.metadata, "request_id": request_id}
+    if left_out := len(error.violations) - told:
+        metadata["violations_left_out"] = str(left_out)
+    details = [_packed(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata))]
     if error.violations:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.description, reason=error.reason
+                field=told_field(violation),
+                description=cut_to_bytes(violation.description, MAX_DESCRIPTION_BYTES),
+                reason=error.reason,
             )
-            for violation in error.violations
+            for violation in error.violations[:told]
         ]
         details.append(_packed(error_details_pb2.BadRequest(field_violations=violations)))
     if error.quota_violations:

@@ -15,6 +15,7 @@ from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
+from palaver_server.core.strict_json import parse
 from palaver_server.rpc.call import current_call, deadline_of, note_generation
 from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import told_error
@@ -29,7 +30,6 @@ from palaver_server.rpc.openai.models import model_json, model_list_json
 from palaver_server.rpc.openai.options import wide_seed
 from palaver_server.rpc.openai.request import request_from_body
 from palaver_server.rpc.streamed_answer import stream_answer
-from palaver_server.rpc.strict_json import parse
 from palaver_server.rpc.validation import check
 from palaver_server.rpc.whole_answer import read_whole
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
+from palaver_server.core.strict_json import field_path
 from palaver_server.rpc.openai import refused
 from palaver_server.rpc.openai.body import LIST_TAG, OBJECT_TAG, TEXT_TAG, Body
 from palaver_server.rpc.openai.options import OPTIONS
-from palaver_server.rpc.strict_json import field_path
 
 MAX_REPORTED = 16
 """Violations told of one request; more help nobody."""

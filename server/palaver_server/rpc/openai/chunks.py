@@ -12,13 +12,13 @@ from typing import Any
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, Started, Usage
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import ModelDescription
+from palaver_server.core.strict_json import to_json
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json
 from palaver_server.rpc.openai.metrics import metrics_to_json
 from palaver_server.rpc.openai.tool_calls import tool_call_delta_to_json
 from palaver_server.rpc.openai.truncation import truncation_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
-from palaver_server.rpc.strict_json import to_json
 
 DONE = b"data: [DONE]\n\n"
 """The end of a stream that has said everything."""

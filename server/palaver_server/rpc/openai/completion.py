@@ -8,13 +8,13 @@ from palaver_server.core.answer import WholeChoice
 from palaver_server.core.events import ChoiceEnd
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.model import ModelDescription
+from palaver_server.core.strict_json import to_json
 from palaver_server.rpc.openai.ends import finish_reason, stop_reason
 from palaver_server.rpc.openai.logprobs import logprobs_to_json, prompt_logprobs_to_json
 from palaver_server.rpc.openai.metrics import metrics_to_json
 from palaver_server.rpc.openai.tool_calls import tool_call_to_json
 from palaver_server.rpc.openai.truncation import truncation_to_json
 from palaver_server.rpc.openai.usage import usage_to_json
-from palaver_server.rpc.strict_json import to_json
 from palaver_server.rpc.whole_answer import ReadAnswer
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 
-from palaver_server.core.errors import PalaverError
-from palaver_server.rpc.errors import BODY_KEY, TABLE
+from palaver_server.core.errors import PalaverError, cut_to_bytes
+from palaver_server.rpc.errors import BODY_KEY, TABLE, told_field
 
 METHODS = "/palaver.v1.OpenAIService/"
 """How the names of the methods begin whose errors take this shape."""
-MAX_MESSAGE_CHARACTERS = 512
-"""The document travels in a header of 4 KB, where a character may take six; a longer message helps nobody."""
+MAX_DOCUMENT_BYTES = 4096
+"""The document travels in a header of so much, where a character may take twelve bytes."""
+MAX_PARAM_BYTES = 256
 
 
 def body_metadata(method: str, error: PalaverError) -> tuple[tuple[str, str], ...]:
@@ -23,15 +24,19 @@ def body_metadata(method: str, error: PalaverError) -> tuple[tuple[str, str], ..
 
 def error_json(error: PalaverError) -> str:
     """The whole document as one line of ASCII, at most 4 KB."""
-    statuses = TABLE[error.reason]
     message = error.message
-    if len(message) > MAX_MESSAGE_CHARACTERS:
-        message = f"{message[:MAX_MESSAGE_CHARACTERS]}..."
+    while len(document := _document(error, message)) > MAX_DOCUMENT_BYTES:
+        message = cut_to_bytes(message, len(message.encode()) // 2)
+    return document
+
+
+def _document(error: PalaverError, message: str) -> str:
+    statuses = TABLE[error.reason]
     document = {
         "error": {
             "message": message,
             "type": statuses.openai_type,
-            "param": error.violations[0].field if error.violations else None,
+            "param": cut_to_bytes(told_field(error.violations[0]), MAX_PARAM_BYTES) if error.violations else None,
             "code": statuses.openai_code,
         }
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from palaver_server.core.model import ModelDescription
-from palaver_server.rpc.strict_json import to_json
+from palaver_server.core.strict_json import to_json
 
 
 def model_json(model: ModelDescription, created: int) -> bytes:

@@ -15,10 +15,10 @@ from palaver.v1 import (
     tool_pb2,
 )
 from palaver_server.core.errors import invalid_field
+from palaver_server.core.strict_json import to_json
 from palaver_server.rpc.openai.body import Body, Function, Message
 from palaver_server.rpc.openai.options import options_to_proto
 from palaver_server.rpc.openai.response_format import response_format_to_proto
-from palaver_server.rpc.strict_json import to_json
 
 THINKING_SWITCHES = ("enable_thinking", "thinking")
 """By these arguments of their chat templates vLLM's callers switch thinking: the contract has a field for it."""

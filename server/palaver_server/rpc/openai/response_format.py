@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from palaver.v1 import response_format_pb2
 from palaver_server.core.errors import invalid_field
+from palaver_server.core.strict_json import to_json
 from palaver_server.rpc.openai.body import Body, JsonSchema, ResponseFormat, StructuredOutputs
-from palaver_server.rpc.strict_json import to_json
 
 
 def response_format_to_proto(body: Body) -> response_format_pb2.ResponseFormat | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from palaver_server.core import strict_json
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
-from palaver_server.rpc import strict_json
 from palaver_server.rpc.rest import document, query, routes
 from palaver_server.rpc.rest.document import Fault
 

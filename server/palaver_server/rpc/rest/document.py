@@ -19,7 +19,7 @@ from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from palaver_server.core.errors import FieldViolation, Reason
-from palaver_server.rpc.strict_json import field_path
+from palaver_server.core.strict_json import field_path
 
 Fault = tuple[Reason, FieldViolation]
 Path = tuple[str | int, ...]

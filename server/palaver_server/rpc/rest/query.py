@@ -9,9 +9,9 @@ from urllib.parse import unquote
 from google.protobuf.descriptor import FieldDescriptor
 
 from palaver_server.core.errors import FieldViolation, Reason
+from palaver_server.core.strict_json import field_path
 from palaver_server.rpc.rest.document import Fault, single_check
 from palaver_server.rpc.rest.routes import Route
-from palaver_server.rpc.strict_json import field_path
 
 _BOOLEANS = {"true": True, "false": False}
 

@@ -7,7 +7,6 @@ each keyword is allowed here by name; see ``json_schema_converter.cc`` of xgramm
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import xgrammar as xgr
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 
+from palaver_server.core import strict_json
+from palaver_server.core.errors import PalaverError
 from palaver_server.engine.nesting import depth
 from palaver_server.engine.vllm.grammar.branches import are_disjoint, has_only_types
 from palaver_server.engine.vllm.grammar.form import Form, Kind
@@ -67,9 +68,9 @@ def form_problem(form: Form) -> str:
 def tag_problem(text: str) -> str:
     """Tell what is wrong with the schemas in a structural tag."""
     try:
-        tag = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return f"must be JSON text: {error}"
+        tag = strict_json.parse(text.encode(), subject="it", max_depth=2 * MAX_DEPTH)
+    except PalaverError as error:
+        return f"must be JSON text: {error.message}"
     if depth(tag) > 2 * MAX_DEPTH:
         return f"must be nested at most {2 * MAX_DEPTH} levels"
     for place, schema in _schemas(tag, "$"):
@@ -81,9 +82,9 @@ def tag_problem(text: str) -> str:
 def schema_problem(text: str) -> str:
     """Tell what is wrong with a schema; empty where nothing is."""
     try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return f"must be a JSON Schema as JSON text: {error}"
+        schema = strict_json.parse(text.encode(), subject="it")
+    except PalaverError as error:
+        return f"must be a JSON Schema as JSON text: {error.message}"
     return _problem(schema, "$")
 
 

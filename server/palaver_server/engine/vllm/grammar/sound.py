@@ -10,7 +10,10 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from palaver_server.core import strict_json
+from palaver_server.core.errors import PalaverError
 from palaver_server.engine.vllm.grammar.form import Form, Kind
+from palaver_server.engine.vllm.grammar.schema import MAX_DEPTH
 
 REMEMBERED = 128
 _CHARACTER = r'[^\x00-\x1f"\\]'
@@ -26,8 +29,8 @@ def sound_form(form: Form) -> Form:
     if form.kind not in (Kind.JSON, Kind.TAG):
         return form
     try:
-        written = json.loads(form.text)
-    except (ValueError, RecursionError):
+        written = strict_json.parse(form.text.encode(), max_depth=2 * MAX_DEPTH)
+    except PalaverError:
         return form
     has_changed, pending = False, [written]
     while pending:

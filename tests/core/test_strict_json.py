@@ -5,7 +5,7 @@ import json
 import pytest
 
 from palaver_server.core.errors import PalaverError, Reason
-from palaver_server.rpc.strict_json import MAX_DEPTH, parse
+from palaver_server.core.strict_json import MAX_DEPTH, parse
 
 
 def refusal(data: bytes) -> PalaverError:
@@ -60,6 +60,14 @@ def test_half_a_surrogate_pair_is_named_by_its_path(data, place):
 )
 def test_what_is_no_json_is_refused_in_words(data, words):
     assert words in refusal(data).message
+
+
+@pytest.mark.parametrize(("data", "fields"), [(b'{"a": [1.5, 1e999]}', ["a[1]"]), (b"-1e400", [])])
+def test_a_number_beyond_every_double_is_refused_with_its_place(data, fields):
+    with pytest.raises(PalaverError, match="the number is too large") as caught:
+        parse(data)
+    assert caught.value.reason is Reason.INVALID_FIELD
+    assert [violation.field for violation in caught.value.violations] == fields
 
 
 def test_depth_is_counted_without_what_stands_in_strings():
