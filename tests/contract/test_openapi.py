@@ -105,7 +105,7 @@ def test_a_bound_of_the_contract_is_a_bound_of_the_document():
         {"options": {"logit_bias": {"x": 1}}},
         {"options": {"time_limit": "5"}},
         {"options": {"unknown": 1}},
-        {"labels": {"A": "b"}},
+        {"labels": {"": "b"}},
         {"tools": [{"name": "no blanks"}]},
         {"tool_choice": {"mode": "TOOL_CHOICE_MODE_AUTO", "tool_name": "f"}},
         {"response_format": {}},

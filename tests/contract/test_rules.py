@@ -218,9 +218,10 @@ WRONG: list[tuple[str, str, dict[str, object] | Callable[[ChatRequest], object]]
     ("context_policy.max_prompt_tokens", "int32.gte", {"context_policy": {"max_prompt_tokens": 0}}),
     ("user_id", "string.max_len", {"user_id": "x" * 257}),
     ("labels", "map.max_pairs", {"labels": {f"a{i}": "" for i in range(65)}}),
-    ("labels[Team]", "label-key", {"labels": {"Team": "red"}}),
-    ("labels[" + "x" * 64 + "]", "label-key", {"labels": {"x" * 64: "red"}}),
-    ("labels[team]", "string.max_len", {"labels": {"team": "x" * 257}}),
+    ("labels[]", "string.min_len", {"labels": {"": "red"}}),
+    ("model", "model-has-id", {"model": "models/"}),
+    ("labels[" + "x" * 65 + "]", "string.max_len", {"labels": {"x" * 65: "red"}}),
+    ("labels[team]", "string.max_len", {"labels": {"team": "x" * 513}}),
     ("priority", "int32.gte_lte", {"priority": 101}),
     ("model", "string.max_len", {"model": "x" * 513}),
 ]

@@ -93,6 +93,10 @@ async def test_a_stop_sequence_and_a_limit_are_told(serve):
         {"stop": ["xyz"], "presence_penalty": -2, "frequency_penalty": 2.0, "repetition_penalty": 1.1},
         {"logprobs": False, "top_logprobs": 0, "response_format": {"type": "text"}},
         {"model": ""},
+        {"model": "models/scripted"},
+        {"metadata": {"UserId": "42", "Größe (cm)": "x" * 512, "k" * 64: ""}},
+        {"repetition_detection": {}},
+        {"repetition_detection": {"max_pattern_size": 0, "min_count": 3}},
     ],
 )
 async def test_what_asks_for_nothing_and_what_is_in_range_is_taken(serve, fields):

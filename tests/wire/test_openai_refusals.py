@@ -31,11 +31,17 @@ def user(content: Any) -> dict[str, Any]:
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 OTHER = {"type": "function", "function": {"name": "g"}}
+SCHEMA = {"name": "any", "schema": {"type": "object"}}
+REPETITION = "repetition_detection"
 CALLING = {"role": "assistant", "tool_calls": [CALL]}
 
 
 def result(call_id: str) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": "sunny"}
+
+
+def thinking(reasoning: str, content: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": "x", "reasoning": reasoning, "reasoning_content": content}
 
 
 ROWS = [
@@ -141,6 +147,34 @@ ROWS = [
     Row(asking(add_generation_prompt=False), "add_generation_prompt"),
     Row(asking(continue_final_message=True, add_generation_prompt=True), "add_generation_prompt"),
     Row(asking(user="a", safety_identifier="b"), "user"),
+    Row(asking(stream_interval=4), "stream_interval"),
+    Row(asking(stream=True, stream_interval=0), "stream_interval"),
+    Row(asking(stream=True, stream_options={"continuous_usage_stats": True}), "stream_options.continuous_usage_stats"),
+    Row(asking(response_format={"type": "text", "json_schema": SCHEMA}), "response_format.json_schema"),
+    Row(asking(response_format={"type": "json_object", "json_schema": SCHEMA}), "response_format.json_schema"),
+    Row(asking(response_format={"type": "text", "format": {}}), "response_format.format"),
+    Row(asking(response_format={"type": "json_object", "triggers": ["x"]}), "response_format.triggers"),
+    Row(asking(response_format={"type": "json_object", "structures": []}), "response_format.structures"),
+    Row(asking(response_format={"type": "json_object", "format": {}}), "response_format.format"),
+    Row(
+        asking(response_format={"type": "json_schema", "json_schema": SCHEMA, "triggers": []}),
+        "response_format.triggers",
+    ),
+    Row(asking(repetition_detection={"min_count": 3, "min_pattern_size": 1}), f"{REPETITION}.max_pattern_size"),
+    Row(asking(repetition_detection={"min_count": 3}), f"{REPETITION}.max_pattern_size"),
+    Row(asking(repetition_detection={"max_pattern_size": 0, "min_pattern_size": 2}), f"{REPETITION}.max_pattern_size"),
+    Row(asking(reasoning_effort="none", chat_template_kwargs={"enable_thinking": True}), "reasoning_effort"),
+    Row(asking(chat_template_kwargs={"enable_thinking": True, "thinking": False}), "chat_template_kwargs"),
+    Row(said(user("x"), thinking("a", "b"), user("y")), "messages[1].reasoning_content"),
+    Row(
+        said(user("x"), {**thinking("a", "a"), "provider_specific_fields": {"reasoning": "b"}}, user("y")),
+        "messages[1].provider_specific_fields.reasoning",
+    ),
+    Row(asking(model="models/"), "model"),
+    Row(asking(metadata={"": "b"}), "metadata[]"),
+    Row(asking(metadata={"Team": "b" * 513}), "metadata[Team]"),
+    Row(asking(metadata={"k" * 65: "b"}), f"metadata[{'k' * 65}]"),
+    Row(asking(metadata={"Team": 1}), "metadata.Team"),
     # what nobody here does
     Row(asking(temprature=1), "temprature", UNSUPPORTED),
     Row(asking(**{"x" * 5000: 1}), "x" * 64 + "...", UNSUPPORTED),

@@ -129,7 +129,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             model=self._chat.model,
             created=int(time.time()),
             has_usage=options.include_usage,
-            has_running_usage=options.include_usage and options.continuous_usage_stats,
+            has_running_usage=options.continuous_usage_stats,
         )
         async with self._chat.answer(generation, until=until) as events:
             await stream_answer(events, call, chunks, stream.send)

@@ -28,8 +28,8 @@ const (
 // A conversation to answer, and how to answer it.
 type ChatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-	// means the default model. An unknown one is refused with NOT_FOUND.
+	// The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+	// default model. An unknown one is refused with NOT_FOUND.
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
 	// assistant when `continue_final_message` is set.
@@ -62,8 +62,9 @@ type ChatRequest struct {
 	// The caller's own name for its end user, at most 256 characters, for its audit trail. It should not be a person's
 	// real name or address. Empty means none.
 	UserId string `protobuf:"bytes,13,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-	// lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+	// The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+	// most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+	// asks for them.
 	Labels map[string]string `protobuf:"bytes,14,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The place of the request before others that wait, -100 to 100. Lower runs first, as in the engine's scheduler.
 	// Unset means 0. Anything but 0 is refused when the server does not schedule by priority.
@@ -1225,9 +1226,10 @@ var File_palaver_v1_chat_service_proto protoreflect.FileDescriptor
 const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1dpalaver/v1/chat_service.proto\x12\n" +
-	"palaver.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17palaver/v1/choice.proto\x1a\x1fpalaver/v1/context_policy.proto\x1a#palaver/v1/generation_options.proto\x1a\x19palaver/v1/logprobs.proto\x1a\x18palaver/v1/message.proto\x1a\"palaver/v1/reasoning_options.proto\x1a palaver/v1/response_format.proto\x1a!palaver/v1/response_options.proto\x1a\x18palaver/v1/timings.proto\x1a\x15palaver/v1/tool.proto\x1a\x1apalaver/v1/tool_call.proto\x1a\x16palaver/v1/usage.proto\"\xe4\x11\n" +
-	"\vChatRequest\x12\x1e\n" +
-	"\x05model\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x05model\x12@\n" +
+	"palaver.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17palaver/v1/choice.proto\x1a\x1fpalaver/v1/context_policy.proto\x1a#palaver/v1/generation_options.proto\x1a\x19palaver/v1/logprobs.proto\x1a\x18palaver/v1/message.proto\x1a\"palaver/v1/reasoning_options.proto\x1a palaver/v1/response_format.proto\x1a!palaver/v1/response_options.proto\x1a\x18palaver/v1/timings.proto\x1a\x15palaver/v1/tool.proto\x1a\x1apalaver/v1/tool_call.proto\x1a\x16palaver/v1/usage.proto\"\xb0\x11\n" +
+	"\vChatRequest\x12\x8c\x01\n" +
+	"\x05model\x18\x01 \x01(\tBv\xbaHs\xba\x01k\n" +
+	"\fmodel-has-id\x12Hmust have an id after models/; leave the field out for the default model\x1a\x11this != 'models/'r\x03\x18\x80\x04R\x05model\x12@\n" +
 	"\bmessages\x18\x02 \x03(\v2\x13.palaver.v1.MessageB\x0f\xe2A\x01\x02\xbaH\b\x92\x01\x05\b\x01\x10\x80 R\bmessages\x127\n" +
 	"\aoptions\x18\x03 \x01(\v2\x1d.palaver.v1.GenerationOptionsR\aoptions\x12\x8c\x01\n" +
 	"\x05tools\x18\x04 \x03(\v2\x10.palaver.v1.ToolBd\xbaHa\xba\x01X\n" +
@@ -1242,9 +1244,8 @@ const file_palaver_v1_chat_service_proto_rawDesc = "" +
 	" \x01(\bH\x01R\x14continueFinalMessage\x88\x01\x01\x12J\n" +
 	"\x1cchat_template_arguments_json\x18\v \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x19chatTemplateArgumentsJson\x12F\n" +
 	"\x10response_options\x18\f \x01(\v2\x1b.palaver.v1.ResponseOptionsR\x0fresponseOptions\x12!\n" +
-	"\auser_id\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06userId\x12\xf6\x01\n" +
-	"\x06labels\x18\x0e \x03(\v2#.palaver.v1.ChatRequest.LabelsEntryB\xb8\x01\xbaH\xb4\x01\x9a\x01\xb0\x01\x10@\"\xa4\x01\xba\x01\xa0\x01\n" +
-	"\tlabel-key\x12imust be a lower-case letter, then at most 62 lower-case letters, digits, underscores, hyphens, full stops\x1a(this.matches('^[a-z][a-z0-9_.-]{0,62}$')*\x05r\x03\x18\x80\x02R\x06labels\x123\n" +
+	"\auser_id\x18\r \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\x06userId\x12T\n" +
+	"\x06labels\x18\x0e \x03(\v2#.palaver.v1.ChatRequest.LabelsEntryB\x17\xbaH\x14\x9a\x01\x11\x10@\"\x06r\x04\x10\x01\x18@*\x05r\x03\x18\x80\x04R\x06labels\x123\n" +
 	"\bpriority\x18\x0f \x01(\x05B\x12\xbaH\x0f\x1a\r\x18d(\x9c\xff\xff\xff\xff\xff\xff\xff\xff\x01H\x02R\bpriority\x88\x01\x01\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

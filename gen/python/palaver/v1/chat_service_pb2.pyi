@@ -74,8 +74,8 @@ class ChatRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-    means the default model. An unknown one is refused with NOT_FOUND.
+    """The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+    default model. An unknown one is refused with NOT_FOUND.
     """
     parallel_tool_calls: _builtins.bool
     """Whether the model may call several tools in one turn. Unset means true. When false only the first call is kept."""
@@ -136,8 +136,9 @@ class ChatRequest(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-        lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+        """The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+        most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+        asks for them.
         """
 
     def __init__(

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from palaver.v1 import (
     chat_service_pb2,
     content_part_pb2,
     context_policy_pb2,
     message_pb2,
-    reasoning_options_pb2,
     role_pb2,
     tool_call_pb2,
     tool_pb2,
 )
-from palaver_server.core.errors import invalid_field
 from palaver_server.core.strict_json import to_json
 from palaver_server.rpc.openai.body import Body, Function, Message
+from palaver_server.rpc.openai.contradictions import refuse_contradictions
 from palaver_server.rpc.openai.options import options_to_proto
 from palaver_server.rpc.openai.response_format import response_format_to_proto
+from palaver_server.rpc.openai.thinking import set_reasoning, template_arguments
 
-THINKING_SWITCHES = ("enable_thinking", "thinking")
-"""By these arguments of their chat templates vLLM's callers switch thinking: the contract has a field for it."""
 _ROLES = {
     "developer": role_pb2.ROLE_SYSTEM,  # OpenAI's newer name of the same rank
     "system": role_pb2.ROLE_SYSTEM,
@@ -34,14 +30,6 @@ _TOOL_CHOICES = {
     "auto": tool_pb2.TOOL_CHOICE_MODE_AUTO,
     "required": tool_pb2.TOOL_CHOICE_MODE_REQUIRED,
 }
-_EFFORTS = {
-    "minimal": reasoning_options_pb2.REASONING_EFFORT_MINIMAL,
-    "low": reasoning_options_pb2.REASONING_EFFORT_LOW,
-    "medium": reasoning_options_pb2.REASONING_EFFORT_MEDIUM,
-    "high": reasoning_options_pb2.REASONING_EFFORT_HIGH,
-    "xhigh": reasoning_options_pb2.REASONING_EFFORT_XHIGH,
-    "max": reasoning_options_pb2.REASONING_EFFORT_MAX,
-}
 
 
 def request_from_body(body: Body) -> chat_service_pb2.StreamChatRequest:
@@ -50,7 +38,7 @@ def request_from_body(body: Body) -> chat_service_pb2.StreamChatRequest:
     Raises:
         PalaverError: fields contradict each other in a way that only OpenAI's protocol can.
     """
-    _refuse_contradictions(body)
+    refuse_contradictions(body)
     stream = chat_service_pb2.StreamChatRequest(
         chat=chat_service_pb2.ChatRequest(
             model=body.model,
@@ -59,7 +47,7 @@ def request_from_body(body: Body) -> chat_service_pb2.StreamChatRequest:
             tools=[_tool_to_proto(tool.function) for tool in body.tools or ()],
             response_format=response_format_to_proto(body),
             continue_final_message=body.continue_final_message or None,
-            chat_template_arguments_json=_template_arguments(body),
+            chat_template_arguments_json=template_arguments(body),
             priority=body.priority,
             user_id=body.safety_identifier or body.user or "",
             labels=body.metadata,
@@ -67,40 +55,15 @@ def request_from_body(body: Body) -> chat_service_pb2.StreamChatRequest:
     )
     chat = stream.chat
     _set_tool_choice(chat, body)
-    _set_reasoning(chat, body)
+    set_reasoning(chat, body)
     _set_context_policy(chat, body)
     if body.return_token_ids:
         chat.response_options.include_token_ids = True
     if body.return_prompt_text:
         chat.response_options.include_prompt_text = True
-    if body.stream and body.stream_interval is not None:
+    if body.stream_interval is not None:
         stream.min_tokens_per_delta = body.stream_interval
     return stream
-
-
-def _refuse_contradictions(body: Body) -> None:
-    if body.stream_options is not None and not body.stream:
-        raise invalid_field("stream_options", "is only for streams; set stream to true too")
-    if body.stream_interval is not None and body.stream_interval < 1:
-        raise invalid_field("stream_interval", "must be at least 1")
-    if _differ(body.max_tokens, body.max_completion_tokens):
-        raise invalid_field("max_tokens", "differs from max_completion_tokens; send the latter alone")
-    if _differ(body.user, body.safety_identifier):
-        raise invalid_field("user", "differs from safety_identifier; send the latter alone")
-    if body.top_logprobs and not body.logprobs:
-        raise invalid_field("top_logprobs", "needs logprobs set to true")
-    if body.logprob_token_ids and not body.logprobs:
-        raise invalid_field("logprob_token_ids", "needs logprobs set to true")
-    if body.tools == []:
-        raise invalid_field("tools", "must not be an empty list; leave it out to offer none")
-    if body.add_generation_prompt is not None and body.add_generation_prompt is bool(body.continue_final_message):
-        raise invalid_field("add_generation_prompt", "must be false with continue_final_message, and true without")
-    if body.truncation_side is not None and body.truncate_prompt_tokens is None:
-        raise invalid_field("truncation_side", "needs truncate_prompt_tokens")
-
-
-def _differ(one: object, other: object) -> bool:
-    return one is not None and other is not None and one != other
 
 
 def _message_to_proto(message: Message) -> message_pb2.Message:
@@ -136,33 +99,6 @@ def _tool_to_proto(function: Function) -> tool_pb2.Tool:
     if function.strict is not None:
         tool.strict = function.strict
     return tool
-
-
-def _template_arguments(body: Body) -> str:
-    arguments = {name: value for name, value in _arguments(body).items() if not _is_thinking_switch(name, value)}
-    return to_json(arguments) if arguments else ""
-
-
-def _arguments(body: Body) -> dict[str, Any]:
-    return body.chat_template_kwargs or {}
-
-
-def _is_thinking_switch(name: str, value: object) -> bool:
-    return name in THINKING_SWITCHES and isinstance(value, bool)
-
-
-def _set_reasoning(chat: chat_service_pb2.ChatRequest, body: Body) -> None:
-    for name, value in _arguments(body).items():
-        if _is_thinking_switch(name, value):
-            chat.reasoning.enabled = value
-    if body.reasoning_effort == "none":
-        chat.reasoning.enabled = False
-    elif body.reasoning_effort is not None:
-        chat.reasoning.effort = _EFFORTS[body.reasoning_effort]
-    if body.thinking_token_budget is not None and body.thinking_token_budget != -1:  # -1: no bound, at vLLM
-        chat.reasoning.budget_tokens = body.thinking_token_budget
-    if body.include_reasoning is False:
-        chat.reasoning.include_reasoning = False
 
 
 def _set_context_policy(chat: chat_service_pb2.ChatRequest, body: Body) -> None:

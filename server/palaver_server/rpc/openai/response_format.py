@@ -15,6 +15,8 @@ def response_format_to_proto(body: Body) -> response_format_pb2.ResponseFormat |
         PalaverError: both of the two ask for a form, or one says none or several.
     """
     asked, outputs = body.response_format, body.structured_outputs
+    if asked is not None:
+        _refuse_foreign_fields(asked)
     if asked is not None and asked.type == "text":
         asked = None
     if asked is not None and outputs is not None:
@@ -24,9 +26,15 @@ def response_format_to_proto(body: Body) -> response_format_pb2.ResponseFormat |
     return None if asked is None else _from_response_format(asked)
 
 
-def _from_response_format(asked: ResponseFormat) -> response_format_pb2.ResponseFormat:
+def _refuse_foreign_fields(asked: ResponseFormat) -> None:
     if (asked.type == "json_schema") != (asked.json_schema is not None):
         raise invalid_field("response_format.json_schema", "must stand beside the type json_schema, and only there")
+    foreign = asked.model_fields_set & {"format", "structures", "triggers"}
+    if foreign and asked.type != "structural_tag":
+        raise invalid_field(f"response_format.{min(foreign)}", "is only for the type structural_tag")
+
+
+def _from_response_format(asked: ResponseFormat) -> response_format_pb2.ResponseFormat:
     if asked.json_schema is not None:
         return response_format_pb2.ResponseFormat(json_schema=_json_schema(asked.json_schema))
     if asked.type == "json_object":

@@ -75,8 +75,8 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object model_ = "";
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-   * means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+   * default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -97,8 +97,8 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-   * means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+   * default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -666,8 +666,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -688,8 +689,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -700,8 +702,9 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -719,8 +722,9 @@ java.lang.String defaultValue) {
   }
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -1656,8 +1660,8 @@ java.lang.String defaultValue) {
     private java.lang.Object model_ = "";
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-     * means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+     * default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1677,8 +1681,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-     * means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+     * default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1699,8 +1703,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-     * means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+     * default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1717,8 +1721,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-     * means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+     * default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -1732,8 +1736,8 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-     * means the default model. An unknown one is refused with NOT_FOUND.
+     * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+     * default model. An unknown one is refused with NOT_FOUND.
      * </pre>
      *
      * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -3704,8 +3708,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -3726,8 +3731,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -3738,8 +3744,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -3757,8 +3764,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -3782,8 +3790,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -3806,8 +3815,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -3824,8 +3834,9 @@ java.lang.String defaultValue) {
     }
     /**
      * <pre>
-     * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-     * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+     * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+     * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+     * asks for them.
      * </pre>
      *
      * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>

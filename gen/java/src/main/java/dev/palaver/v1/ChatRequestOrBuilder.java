@@ -12,8 +12,8 @@ public interface ChatRequestOrBuilder extends
 
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-   * means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+   * default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -22,8 +22,8 @@ public interface ChatRequestOrBuilder extends
   java.lang.String getModel();
   /**
    * <pre>
-   * The `Model.id` or an alias of the model that is to answer, or its resource name, at most 512 characters. Empty
-   * means the default model. An unknown one is refused with NOT_FOUND.
+   * The `Model.id` of the model that is to answer, or its resource name, at most 512 characters. Empty means the
+   * default model. An unknown one is refused with NOT_FOUND.
    * </pre>
    *
    * <code>string model = 1 [(.buf.validate.field) = { ... }</code>
@@ -383,8 +383,9 @@ public interface ChatRequestOrBuilder extends
 
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -392,8 +393,9 @@ public interface ChatRequestOrBuilder extends
   int getLabelsCount();
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -408,8 +410,9 @@ public interface ChatRequestOrBuilder extends
   getLabels();
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -418,8 +421,9 @@ public interface ChatRequestOrBuilder extends
   getLabelsMap();
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>
@@ -431,8 +435,9 @@ java.lang.String getLabelsOrDefault(
 java.lang.String defaultValue);
   /**
    * <pre>
-   * The caller's own marks on the request, for its audit trail, at most 64. A key is a lower-case letter and up to 62
-   * lower-case letters, digits, `_`, `-` and `.`; a value has at most 256 characters.
+   * The caller's own marks on the request, for its audit trail, at most 64. A key has 1 to 64 characters, a value at
+   * most 512: what OpenAI's `metadata` may have fits. They stand in the access log alone, and only where the operator
+   * asks for them.
    * </pre>
    *
    * <code>map&lt;string, string&gt; labels = 14 [(.buf.validate.field) = { ... }</code>

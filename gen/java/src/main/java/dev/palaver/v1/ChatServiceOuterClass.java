@@ -108,134 +108,133 @@ public final class ChatServiceOuterClass extends com.google.protobuf.GeneratedFi
       "ormat.proto\032!palaver/v1/response_options" +
       ".proto\032\030palaver/v1/timings.proto\032\025palave" +
       "r/v1/tool.proto\032\032palaver/v1/tool_call.pr" +
-      "oto\032\026palaver/v1/usage.proto\"\222\020\n\013ChatRequ" +
-      "est\022\027\n\005model\030\001 \001(\tB\010\272H\005r\003\030\200\004\0226\n\010messages" +
-      "\030\002 \003(\0132\023.palaver.v1.MessageB\017\342A\001\002\272H\010\222\001\005\010" +
-      "\001\020\200 \022.\n\007options\030\003 \001(\0132\035.palaver.v1.Gener" +
-      "ationOptions\022\205\001\n\005tools\030\004 \003(\0132\020.palaver.v" +
-      "1.ToolBd\272Ha\222\001\003\020\200\001\272\001X\n\021tool-names-unique\022" +
-      "\037tools must have different names\032\"this.m" +
-      "ap(tool, tool.name).unique()\022+\n\013tool_cho" +
-      "ice\030\005 \001(\0132\026.palaver.v1.ToolChoice\022 \n\023par" +
-      "allel_tool_calls\030\006 \001(\010H\000\210\001\001\0223\n\017response_" +
-      "format\030\007 \001(\0132\032.palaver.v1.ResponseFormat" +
-      "\022/\n\treasoning\030\010 \001(\0132\034.palaver.v1.Reasoni" +
-      "ngOptions\0221\n\016context_policy\030\t \001(\0132\031.pala" +
-      "ver.v1.ContextPolicy\022#\n\026continue_final_m" +
-      "essage\030\n \001(\010H\001\210\001\001\022/\n\034chat_template_argum" +
-      "ents_json\030\013 \001(\tB\t\272H\006r\004(\200\200\004\0225\n\020response_o" +
-      "ptions\030\014 \001(\0132\033.palaver.v1.ResponseOption" +
-      "s\022\031\n\007user_id\030\r \001(\tB\010\272H\005r\003\030\200\002\022\356\001\n\006labels\030" +
-      "\016 \003(\0132#.palaver.v1.ChatRequest.LabelsEnt" +
-      "ryB\270\001\272H\264\001\232\001\260\001\020@\"\244\001\272\001\240\001\n\tlabel-key\022imust " +
-      "be a lower-case letter, then at most 62 " +
-      "lower-case letters, digits, underscores," +
-      " hyphens, full stops\032(this.matches(\'^[a-" +
-      "z][a-z0-9_.-]{0,62}$\')*\005r\003\030\200\002\022)\n\010priorit" +
-      "y\030\017 \001(\005B\022\272H\017\032\r\030d(\234\377\377\377\377\377\377\377\377\001H\002\210\001\001\032-\n\013Labe" +
-      "lsEntry\022\013\n\003key\030\001 \001(\t\022\r\n\005value\030\002 \001(\t:\0028\001:" +
-      "\336\007\272H\332\007\032\362\001\n\022messages.last-role\022hthe last " +
-      "message must be a user or tool message, " +
-      "or an assistant message with continue_fi" +
-      "nal_message set\032rthis.messages.size() ==" +
-      " 0 || this.continue_final_message || thi" +
-      "s.messages[this.messages.size() - 1].rol" +
-      "e in [2, 4]\032\370\002\n%continue_final_message.a" +
-      "ssistant-only\022\\continue_final_message ne" +
-      "eds a last message of the assistant that" +
-      " has text and no tool calls\032\360\001this.messa" +
-      "ges.size() == 0 || !this.continue_final_" +
-      "message || (this.messages[this.messages." +
-      "size() - 1].role == 3 && this.messages[t" +
-      "his.messages.size() - 1].content.size() " +
-      "> 0 && this.messages[this.messages.size(" +
-      ") - 1].tool_calls.size() == 0)\032\302\001\n\030tool_" +
-      "choice.unknown-tool\022&tool_choice must na" +
-      "me one of the tools\032~!has(this.tool_choi" +
-      "ce) || !has(this.tool_choice.tool_name) " +
-      "|| this.tools.exists(tool, tool.name == " +
-      "this.tool_choice.tool_name)\032\242\001\n\024tool_cho" +
-      "ice.no-tools\022;tool_choice cannot require" +
-      " a tool when no tools are offered\032M!has(" +
-      "this.tool_choice) || this.tool_choice.mo" +
-      "de != 3 || this.tools.size() > 0B\026\n\024_par" +
-      "allel_tool_callsB\031\n\027_continue_final_mess" +
-      "ageB\013\n\t_priority\"\321\003\n\014ChatResponse\022\n\n\002id\030" +
-      "\001 \001(\t\022\r\n\005model\030\002 \001(\t\022/\n\013create_time\030\003 \001(" +
-      "\0132\032.google.protobuf.Timestamp\022#\n\007choices" +
-      "\030\004 \003(\0132\022.palaver.v1.Choice\022 \n\005usage\030\005 \001(" +
-      "\0132\021.palaver.v1.Usage\022$\n\007timings\030\006 \001(\0132\023." +
-      "palaver.v1.Timings\022\032\n\022system_fingerprint" +
-      "\030\007 \001(\t\022\031\n\021max_output_tokens\030\010 \001(\005\0229\n\022con" +
-      "text_truncation\030\t \001(\0132\035.palaver.v1.Conte" +
-      "xtTruncation\0228\n\021effective_options\030\n \001(\0132" +
-      "\035.palaver.v1.GenerationOptions\022\023\n\013prompt" +
-      "_text\030\013 \001(\t\022\030\n\020prompt_token_ids\030\014 \003(\005\022-\n" +
-      "\017prompt_logprobs\030\r \001(\0132\024.palaver.v1.Logp" +
-      "robs\"\314\001\n\021StreamChatRequest\0221\n\004chat\030\001 \001(\013" +
-      "2\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\022\"\n" +
-      "\025include_running_usage\030\002 \001(\010H\000\210\001\001\022-\n\024min" +
-      "_tokens_per_delta\030\003 \001(\005B\n\272H\007\032\005\030\200\010(\001H\001\210\001\001" +
-      "B\030\n\026_include_running_usageB\027\n\025_min_token" +
-      "s_per_delta\"\304\001\n\022StreamChatResponse\022*\n\007st" +
-      "arted\030\001 \001(\0132\027.palaver.v1.ChatStartedH\000\022&" +
-      "\n\005delta\030\002 \001(\0132\025.palaver.v1.ChatDeltaH\000\022," +
-      "\n\010finished\030\003 \001(\0132\030.palaver.v1.ChatFinish" +
-      "edH\000\022#\n\005error\030\004 \001(\0132\022.google.rpc.StatusH" +
-      "\000B\007\n\005event\"\320\002\n\013ChatStarted\022\n\n\002id\030\001 \001(\t\022\r" +
-      "\n\005model\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.goo" +
-      "gle.protobuf.Timestamp\022\032\n\022prompt_token_c" +
-      "ount\030\004 \001(\005\022\031\n\021max_output_tokens\030\005 \001(\005\022\032\n" +
-      "\022system_fingerprint\030\006 \001(\t\0229\n\022context_tru" +
-      "ncation\030\007 \001(\0132\035.palaver.v1.ContextTrunca" +
-      "tion\0228\n\021effective_options\030\010 \001(\0132\035.palave" +
-      "r.v1.GenerationOptions\022\023\n\013prompt_text\030\t " +
-      "\001(\t\022\030\n\020prompt_token_ids\030\n \003(\005\"\221\002\n\tChatDe" +
-      "lta\022\024\n\014choice_index\030\001 \001(\005\022\027\n\017sequence_nu" +
-      "mber\030\002 \001(\005\022\014\n\004text\030\003 \001(\t\022\021\n\treasoning\030\004 " +
-      "\001(\t\022-\n\ntool_calls\030\005 \003(\0132\031.palaver.v1.Too" +
-      "lCallDelta\022&\n\010logprobs\030\006 \001(\0132\024.palaver.v" +
-      "1.Logprobs\022\021\n\ttoken_ids\030\007 \003(\005\022 \n\005usage\030\010" +
-      " \001(\0132\021.palaver.v1.Usage\022(\n\006finish\030\t \001(\0132" +
-      "\030.palaver.v1.ChoiceFinish\"\260\001\n\014ChatFinish" +
-      "ed\022)\n\007choices\030\001 \003(\0132\030.palaver.v1.ChoiceF" +
-      "inish\022 \n\005usage\030\002 \001(\0132\021.palaver.v1.Usage\022" +
-      "$\n\007timings\030\003 \001(\0132\023.palaver.v1.Timings\022-\n" +
-      "\017prompt_logprobs\030\004 \001(\0132\024.palaver.v1.Logp" +
-      "robs\"G\n\022CountTokensRequest\0221\n\004chat\030\001 \001(\013" +
-      "2\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\"\335\001" +
-      "\n\023CountTokensResponse\022\r\n\005model\030\001 \001(\t\022\032\n\022" +
-      "prompt_token_count\030\002 \001(\005\022\026\n\016context_leng" +
-      "th\030\003 \001(\005\022\031\n\021max_output_tokens\030\004 \001(\005\0229\n\022c" +
-      "ontext_truncation\030\005 \001(\0132\035.palaver.v1.Con" +
-      "textTruncation\022\023\n\013prompt_text\030\006 \001(\t\022\030\n\020p" +
-      "rompt_token_ids\030\007 \003(\005\"G\n\022ExplainChatRequ" +
-      "est\0221\n\004chat\030\001 \001(\0132\027.palaver.v1.ChatReque" +
-      "stB\n\342A\001\002\272H\003\310\001\001\"\253\003\n\023ExplainChatResponse\022\r" +
-      "\n\005model\030\001 \001(\t\022\032\n\022system_fingerprint\030\002 \001(" +
-      "\t\022\023\n\013prompt_text\030\003 \001(\t\022\030\n\020prompt_token_i" +
-      "ds\030\004 \003(\005\022\032\n\022prompt_token_count\030\005 \001(\005\022\026\n\016" +
-      "context_length\030\006 \001(\005\022\031\n\021max_output_token" +
-      "s\030\007 \001(\005\0228\n\021effective_options\030\010 \001(\0132\035.pal" +
-      "aver.v1.GenerationOptions\0229\n\022context_tru" +
-      "ncation\030\t \001(\0132\035.palaver.v1.ContextTrunca" +
-      "tion\022\034\n\024chat_template_sha256\030\n \001(\t\022$\n\034ch" +
-      "at_template_arguments_json\030\013 \001(\t\022\030\n\020tool" +
-      "_call_parser\030\014 \001(\t\022\030\n\020reasoning_parser\030\r" +
-      " \001(\t2\317\003\n\013ChatService\022V\n\004Chat\022\027.palaver.v" +
-      "1.ChatRequest\032\030.palaver.v1.ChatResponse\"" +
-      "\033\202\323\344\223\002\025\"\020/palaver/v1/chat:\001*\022t\n\nStreamCh" +
-      "at\022\035.palaver.v1.StreamChatRequest\032\036.pala" +
-      "ver.v1.StreamChatResponse\"%\202\323\344\223\002\037\"\027/pala" +
-      "ver/v1/chat:stream:\004chat0\001\022z\n\013CountToken" +
-      "s\022\036.palaver.v1.CountTokensRequest\032\037.pala" +
-      "ver.v1.CountTokensResponse\"*\202\323\344\223\002$\"\034/pal" +
-      "aver/v1/chat:countTokens:\004chat\022v\n\013Explai" +
-      "nChat\022\036.palaver.v1.ExplainChatRequest\032\037." +
-      "palaver.v1.ExplainChatResponse\"&\202\323\344\223\002 \"\030" +
-      "/palaver/v1/chat:explain:\004chatBO\n\016dev.pa" +
-      "laver.v1P\001Z;github.com/palaver-chat/pala" +
-      "ver/gen/go/palaver/v1;palaverv1b\006proto3"
+      "oto\032\026palaver/v1/usage.proto\"\336\017\n\013ChatRequ" +
+      "est\022\205\001\n\005model\030\001 \001(\tBv\272Hsr\003\030\200\004\272\001k\n\014model-" +
+      "has-id\022Hmust have an id after models/; l" +
+      "eave the field out for the default model" +
+      "\032\021this != \'models/\'\0226\n\010messages\030\002 \003(\0132\023." +
+      "palaver.v1.MessageB\017\342A\001\002\272H\010\222\001\005\010\001\020\200 \022.\n\007o" +
+      "ptions\030\003 \001(\0132\035.palaver.v1.GenerationOpti" +
+      "ons\022\205\001\n\005tools\030\004 \003(\0132\020.palaver.v1.ToolBd\272" +
+      "Ha\222\001\003\020\200\001\272\001X\n\021tool-names-unique\022\037tools mu" +
+      "st have different names\032\"this.map(tool, " +
+      "tool.name).unique()\022+\n\013tool_choice\030\005 \001(\013" +
+      "2\026.palaver.v1.ToolChoice\022 \n\023parallel_too" +
+      "l_calls\030\006 \001(\010H\000\210\001\001\0223\n\017response_format\030\007 " +
+      "\001(\0132\032.palaver.v1.ResponseFormat\022/\n\treaso" +
+      "ning\030\010 \001(\0132\034.palaver.v1.ReasoningOptions" +
+      "\0221\n\016context_policy\030\t \001(\0132\031.palaver.v1.Co" +
+      "ntextPolicy\022#\n\026continue_final_message\030\n " +
+      "\001(\010H\001\210\001\001\022/\n\034chat_template_arguments_json" +
+      "\030\013 \001(\tB\t\272H\006r\004(\200\200\004\0225\n\020response_options\030\014 " +
+      "\001(\0132\033.palaver.v1.ResponseOptions\022\031\n\007user" +
+      "_id\030\r \001(\tB\010\272H\005r\003\030\200\002\022L\n\006labels\030\016 \003(\0132#.pa" +
+      "laver.v1.ChatRequest.LabelsEntryB\027\272H\024\232\001\021" +
+      "\020@\"\006r\004\020\001\030@*\005r\003\030\200\004\022)\n\010priority\030\017 \001(\005B\022\272H\017" +
+      "\032\r\030d(\234\377\377\377\377\377\377\377\377\001H\002\210\001\001\032-\n\013LabelsEntry\022\013\n\003k" +
+      "ey\030\001 \001(\t\022\r\n\005value\030\002 \001(\t:\0028\001:\336\007\272H\332\007\032\362\001\n\022m" +
+      "essages.last-role\022hthe last message must" +
+      " be a user or tool message, or an assist" +
+      "ant message with continue_final_message " +
+      "set\032rthis.messages.size() == 0 || this.c" +
+      "ontinue_final_message || this.messages[t" +
+      "his.messages.size() - 1].role in [2, 4]\032" +
+      "\370\002\n%continue_final_message.assistant-onl" +
+      "y\022\\continue_final_message needs a last m" +
+      "essage of the assistant that has text an" +
+      "d no tool calls\032\360\001this.messages.size() =" +
+      "= 0 || !this.continue_final_message || (" +
+      "this.messages[this.messages.size() - 1]." +
+      "role == 3 && this.messages[this.messages" +
+      ".size() - 1].content.size() > 0 && this." +
+      "messages[this.messages.size() - 1].tool_" +
+      "calls.size() == 0)\032\302\001\n\030tool_choice.unkno" +
+      "wn-tool\022&tool_choice must name one of th" +
+      "e tools\032~!has(this.tool_choice) || !has(" +
+      "this.tool_choice.tool_name) || this.tool" +
+      "s.exists(tool, tool.name == this.tool_ch" +
+      "oice.tool_name)\032\242\001\n\024tool_choice.no-tools" +
+      "\022;tool_choice cannot require a tool when" +
+      " no tools are offered\032M!has(this.tool_ch" +
+      "oice) || this.tool_choice.mode != 3 || t" +
+      "his.tools.size() > 0B\026\n\024_parallel_tool_c" +
+      "allsB\031\n\027_continue_final_messageB\013\n\t_prio" +
+      "rity\"\321\003\n\014ChatResponse\022\n\n\002id\030\001 \001(\t\022\r\n\005mod" +
+      "el\030\002 \001(\t\022/\n\013create_time\030\003 \001(\0132\032.google.p" +
+      "rotobuf.Timestamp\022#\n\007choices\030\004 \003(\0132\022.pal" +
+      "aver.v1.Choice\022 \n\005usage\030\005 \001(\0132\021.palaver." +
+      "v1.Usage\022$\n\007timings\030\006 \001(\0132\023.palaver.v1.T" +
+      "imings\022\032\n\022system_fingerprint\030\007 \001(\t\022\031\n\021ma" +
+      "x_output_tokens\030\010 \001(\005\0229\n\022context_truncat" +
+      "ion\030\t \001(\0132\035.palaver.v1.ContextTruncation" +
+      "\0228\n\021effective_options\030\n \001(\0132\035.palaver.v1" +
+      ".GenerationOptions\022\023\n\013prompt_text\030\013 \001(\t\022" +
+      "\030\n\020prompt_token_ids\030\014 \003(\005\022-\n\017prompt_logp" +
+      "robs\030\r \001(\0132\024.palaver.v1.Logprobs\"\314\001\n\021Str" +
+      "eamChatRequest\0221\n\004chat\030\001 \001(\0132\027.palaver.v" +
+      "1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\022\"\n\025include_run" +
+      "ning_usage\030\002 \001(\010H\000\210\001\001\022-\n\024min_tokens_per_" +
+      "delta\030\003 \001(\005B\n\272H\007\032\005\030\200\010(\001H\001\210\001\001B\030\n\026_include" +
+      "_running_usageB\027\n\025_min_tokens_per_delta\"" +
+      "\304\001\n\022StreamChatResponse\022*\n\007started\030\001 \001(\0132" +
+      "\027.palaver.v1.ChatStartedH\000\022&\n\005delta\030\002 \001(" +
+      "\0132\025.palaver.v1.ChatDeltaH\000\022,\n\010finished\030\003" +
+      " \001(\0132\030.palaver.v1.ChatFinishedH\000\022#\n\005erro" +
+      "r\030\004 \001(\0132\022.google.rpc.StatusH\000B\007\n\005event\"\320" +
+      "\002\n\013ChatStarted\022\n\n\002id\030\001 \001(\t\022\r\n\005model\030\002 \001(" +
+      "\t\022/\n\013create_time\030\003 \001(\0132\032.google.protobuf" +
+      ".Timestamp\022\032\n\022prompt_token_count\030\004 \001(\005\022\031" +
+      "\n\021max_output_tokens\030\005 \001(\005\022\032\n\022system_fing" +
+      "erprint\030\006 \001(\t\0229\n\022context_truncation\030\007 \001(" +
+      "\0132\035.palaver.v1.ContextTruncation\0228\n\021effe" +
+      "ctive_options\030\010 \001(\0132\035.palaver.v1.Generat" +
+      "ionOptions\022\023\n\013prompt_text\030\t \001(\t\022\030\n\020promp" +
+      "t_token_ids\030\n \003(\005\"\221\002\n\tChatDelta\022\024\n\014choic" +
+      "e_index\030\001 \001(\005\022\027\n\017sequence_number\030\002 \001(\005\022\014" +
+      "\n\004text\030\003 \001(\t\022\021\n\treasoning\030\004 \001(\t\022-\n\ntool_" +
+      "calls\030\005 \003(\0132\031.palaver.v1.ToolCallDelta\022&" +
+      "\n\010logprobs\030\006 \001(\0132\024.palaver.v1.Logprobs\022\021" +
+      "\n\ttoken_ids\030\007 \003(\005\022 \n\005usage\030\010 \001(\0132\021.palav" +
+      "er.v1.Usage\022(\n\006finish\030\t \001(\0132\030.palaver.v1" +
+      ".ChoiceFinish\"\260\001\n\014ChatFinished\022)\n\007choice" +
+      "s\030\001 \003(\0132\030.palaver.v1.ChoiceFinish\022 \n\005usa" +
+      "ge\030\002 \001(\0132\021.palaver.v1.Usage\022$\n\007timings\030\003" +
+      " \001(\0132\023.palaver.v1.Timings\022-\n\017prompt_logp" +
+      "robs\030\004 \001(\0132\024.palaver.v1.Logprobs\"G\n\022Coun" +
+      "tTokensRequest\0221\n\004chat\030\001 \001(\0132\027.palaver.v" +
+      "1.ChatRequestB\n\342A\001\002\272H\003\310\001\001\"\335\001\n\023CountToken" +
+      "sResponse\022\r\n\005model\030\001 \001(\t\022\032\n\022prompt_token" +
+      "_count\030\002 \001(\005\022\026\n\016context_length\030\003 \001(\005\022\031\n\021" +
+      "max_output_tokens\030\004 \001(\005\0229\n\022context_trunc" +
+      "ation\030\005 \001(\0132\035.palaver.v1.ContextTruncati" +
+      "on\022\023\n\013prompt_text\030\006 \001(\t\022\030\n\020prompt_token_" +
+      "ids\030\007 \003(\005\"G\n\022ExplainChatRequest\0221\n\004chat\030" +
+      "\001 \001(\0132\027.palaver.v1.ChatRequestB\n\342A\001\002\272H\003\310" +
+      "\001\001\"\253\003\n\023ExplainChatResponse\022\r\n\005model\030\001 \001(" +
+      "\t\022\032\n\022system_fingerprint\030\002 \001(\t\022\023\n\013prompt_" +
+      "text\030\003 \001(\t\022\030\n\020prompt_token_ids\030\004 \003(\005\022\032\n\022" +
+      "prompt_token_count\030\005 \001(\005\022\026\n\016context_leng" +
+      "th\030\006 \001(\005\022\031\n\021max_output_tokens\030\007 \001(\005\0228\n\021e" +
+      "ffective_options\030\010 \001(\0132\035.palaver.v1.Gene" +
+      "rationOptions\0229\n\022context_truncation\030\t \001(" +
+      "\0132\035.palaver.v1.ContextTruncation\022\034\n\024chat" +
+      "_template_sha256\030\n \001(\t\022$\n\034chat_template_" +
+      "arguments_json\030\013 \001(\t\022\030\n\020tool_call_parser" +
+      "\030\014 \001(\t\022\030\n\020reasoning_parser\030\r \001(\t2\317\003\n\013Cha" +
+      "tService\022V\n\004Chat\022\027.palaver.v1.ChatReques" +
+      "t\032\030.palaver.v1.ChatResponse\"\033\202\323\344\223\002\025\"\020/pa" +
+      "laver/v1/chat:\001*\022t\n\nStreamChat\022\035.palaver" +
+      ".v1.StreamChatRequest\032\036.palaver.v1.Strea" +
+      "mChatResponse\"%\202\323\344\223\002\037\"\027/palaver/v1/chat:" +
+      "stream:\004chat0\001\022z\n\013CountTokens\022\036.palaver." +
+      "v1.CountTokensRequest\032\037.palaver.v1.Count" +
+      "TokensResponse\"*\202\323\344\223\002$\"\034/palaver/v1/chat" +
+      ":countTokens:\004chat\022v\n\013ExplainChat\022\036.pala" +
+      "ver.v1.ExplainChatRequest\032\037.palaver.v1.E" +
+      "xplainChatResponse\"&\202\323\344\223\002 \"\030/palaver/v1/" +
+      "chat:explain:\004chatBO\n\016dev.palaver.v1P\001Z;" +
+      "github.com/palaver-chat/palaver/gen/go/p" +
+      "alaver/v1;palaverv1b\006proto3"
     };
     descriptor = com.google.protobuf.Descriptors.FileDescriptor
       .internalBuildGeneratedFileFrom(descriptorData,
