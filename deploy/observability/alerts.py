@@ -305,4 +305,16 @@ ALERTS = (
         "40m",
         _P,
     ),
+    Alert(
+        "PalaverAuditCut",
+        "palaver_audit_cut > 0",
+        "0m",
+        "page",
+        "Records at the end of the audit log were gone when the server began.",
+        "`palaver audit verify` says which records, and will say so from now on. Somebody has cut them off, or the machine lost its power a moment after they were written: look into who had the folder of --audit-dir, and compare with a copy. The next start of the server ends the alert.",
+        (('palaver_audit_cut{job="p", instance="i"}', "0x5 1x30 0x30"),),
+        "8m",
+        "50m",
+        {"job": "p", "instance": "i"},
+    ),
 )

@@ -13,7 +13,7 @@ def socket_of(server) -> Path:
 
 def test_the_level_is_shown_and_changed_while_the_server_runs(serve, palaver, tmp_path: Path) -> None:
     server = serve("--state-dir", str(tmp_path))
-    ask = ("log-level", "--socket", str(socket_of(server)))
+    ask = ("log-level", "--control-socket", str(socket_of(server)))
     assert stat.S_IMODE(socket_of(server).stat().st_mode) == 0o600
     assert palaver(*ask).stdout == "info\n"
     assert palaver("health", "--address", server.address).returncode == 0

@@ -18,7 +18,8 @@ import grpc
 import pytest
 
 from palaver.v1 import chat_service_pb2, chat_service_pb2_grpc, content_part_pb2, message_pb2, role_pb2
-from palaver_server.telemetry.audit.chain import HEAD_FILE, AuditError, Keys, canonical, load_keys, sealed
+from palaver_server.telemetry.audit.chain import AuditError, Keys, canonical, load_keys, sealed
+from palaver_server.telemetry.audit.head import FILE as HEAD_FILE
 from palaver_server.telemetry.audit.verify import verify
 from palaver_server.telemetry.audit.writer import BATCH_RECORDS, AuditWriter
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from palaver_server.cli.errors import WrongUseError
 from palaver_server.settings import SettingsError, load_settings
 from palaver_server.telemetry.audit.chain import AuditError, Keys, files_of, load_keys
+from palaver_server.telemetry.audit.head import FILE as HEAD_FILE
 from palaver_server.telemetry.audit.verify import records
 from palaver_server.telemetry.audit.verify import verify as verify_log
 
 EXIT_TAMPERED = 1
 
 _DIRECTORY = click.option(
-    "--dir", "folder", type=click.Path(path_type=Path), help="Folder of the log. Default: the setting audit_dir."
+    "--audit-dir",
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder of the log. Default: the setting audit_dir.",
 )
 
 
@@ -63,10 +69,16 @@ def query(folder: Path | None, user: str | None, since: object, last: int | None
     found = [
         record
         for record in records(place)
-        if record.get("time", 0.0) >= begins and all(record.get(name) == value for name, value in asked.items())
+        if _time_of(record) >= begins and all(record.get(name) == value for name, value in asked.items())
     ]
     for record in found[-last:] if last else found:
         click.echo(json.dumps(record))
+
+
+def _time_of(record: dict[str, Any]) -> float:
+    """When a call began; a record that somebody changed may hold anything."""
+    began = record.get("time")
+    return began if isinstance(began, int | float) else 0.0
 
 
 def _keys(folder: Path) -> Keys:
@@ -82,7 +94,7 @@ def _folder(given: Path | None) -> Path:
     except SettingsError as error:
         raise WrongUseError(str(error)) from error
     if folder is None:
-        raise WrongUseError("There is no audit log: say --dir, or set audit_dir for the server.")
-    if not files_of(folder):
+        raise WrongUseError("There is no audit log: say --audit-dir, or set audit_dir for the server.")
+    if not files_of(folder) and not (folder / HEAD_FILE).exists():  # a head alone tells that the files were removed
         raise WrongUseError(f"There is no audit log in {folder}.")
     return folder

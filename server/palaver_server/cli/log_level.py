@@ -25,11 +25,13 @@ METHOD = "/palaver.internal.Control/SetLogLevel"
     "Examples:\n"
     "  palaver log-level            # prints info\n"
     "  palaver log-level debug      # probes and vLLM's own lines too\n"
-    "  palaver log-level --socket /run/palaver/control.sock info",
+    "  palaver log-level --control-socket /run/palaver/control.sock info",
 )
 @click.argument("level", required=False, type=click.Choice(LOG_LEVELS))
 @click.option(
+    "--control-socket",
     "--socket",
+    "socket",
     type=click.Path(path_type=Path),
     help="The server's control socket. Default: that of the setting control_socket, or of the state folder.",
 )
@@ -57,5 +59,5 @@ def _socket_of_settings() -> Path:
     except SettingsError as error:
         raise WrongUseError(str(error)) from error
     if path is None:
-        raise WrongUseError("control_socket is switched off in the settings: say --socket.")
+        raise WrongUseError("control_socket is switched off in the settings: say --control-socket.")
     return path

@@ -14,10 +14,8 @@ from typing import Any
 KEY_BYTES = 32
 START = "0" * 64
 """Stands for the record before the first."""
-MAC, PREVIOUS, NUMBER = "mac", "previous", "number"
+MAC, PREVIOUS, NUMBER, KIND = "mac", "previous", "number", "kind"
 FILE_PATTERN = "audit-*.jsonl"
-HEAD_FILE = "head.json"
-"""Tells the last record that was written, so that a cut end is seen."""
 KEY_FILE = "audit.key"
 
 
@@ -52,10 +50,31 @@ def sealed(keys: Keys, fields: Mapping[str, Any], number: int, previous: str) ->
     return {**bare, MAC: keys.bind(bare)}
 
 
-def is_sealed(keys: Keys, record: Mapping[str, Any]) -> bool:
-    """Tell whether a record is what its hash says."""
-    bare = {name: value for name, value in record.items() if name != MAC}
-    return hmac.compare_digest(keys.bind(bare), str(record.get(MAC)))
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that a line holds, whoever wrote it; None where it holds none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def is_sealed(keys: Keys, record: Mapping[str, Any], line: bytes) -> bool:
+    """Tell whether a record is what its hash says, and its line the one way to write it."""
+    mac, bare = record.get(MAC), {name: value for name, value in record.items() if name != MAC}
+    try:
+        bound, written = keys.bind(bare), canonical(record)
+    except RecursionError:
+        return False
+    # As bytes, and of what JSON can hold: a hash that somebody made up is any text.
+    is_bound = isinstance(mac, str) and hmac.compare_digest(bound.encode(), mac.encode("utf-8", "surrogatepass"))
+    return is_bound and written == line.removesuffix(b"\n")
+
+
+def record_in(line: bytes, keys: Keys) -> dict[str, Any] | None:
+    """The record that a line holds; None where it holds none, or one that palaver did not write so."""
+    record = parsed(line)
+    return record if record is not None and is_sealed(keys, record, line) else None
 
 
 def load_keys(folder: Path, *, may_create: bool) -> Keys:

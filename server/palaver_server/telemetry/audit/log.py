@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from palaver_server.telemetry.audit.chain import AuditError, load_keys
 from palaver_server.telemetry.audit.writer import AuditWriter
@@ -58,6 +58,11 @@ class AuditLog:
         )
         yield CounterMetricFamily(
             "palaver_audit_lost_records", "Records that could not be written.", value=self._writer.lost_count
+        )
+        yield GaugeMetricFamily(
+            "palaver_audit_cut",
+            "1 where the end of the audit log was gone when this server began: records were cut off. Else 0.",
+            value=self._writer.was_cut,
         )
 
     def _describe(self, record: CallRecord) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import queue
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 import structlog
 
 from palaver_server.telemetry.audit.chain import (
-    HEAD_FILE,
+    KIND,
     MAC,
     NUMBER,
     PREVIOUS,
@@ -25,10 +24,12 @@ from palaver_server.telemetry.audit.chain import (
     Keys,
     canonical,
     files_of,
-    is_sealed,
+    record_in,
     sealed,
 )
-from palaver_server.telemetry.audit.verify import RETENTION
+from palaver_server.telemetry.audit.head import FILE as HEAD_FILE
+from palaver_server.telemetry.audit.head import Head, NoHeadError
+from palaver_server.telemetry.audit.verify import CUT, GAP, RETENTION
 
 log = structlog.get_logger("palaver.audit")
 
@@ -61,6 +62,8 @@ class AuditWriter:
         self._lost = 0
         self._told_lost = 0
         self.written_count = 0
+        self.was_cut = False
+        """The end of the log was gone when it was opened, or nobody can tell whether it was."""
         self._file = self._open()
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
@@ -99,26 +102,49 @@ class AuditWriter:
         if files:
             torn = _cut_torn_line(files[-1])
             self._number, self._previous = self._last(files)
-        path = files[-1] if files else self._path(1)
-        file = self._append_to(path)
+        found = self._compare_with_head(is_new=not files)
+        file = self._append_to(files[-1] if files else self._path(1))
         self._file = file
         if torn:
-            self._write({"kind": "recovered", "torn_bytes": torn})
+            self._write({KIND: "recovered", "torn_bytes": torn})
+        if found is not None:
+            self.was_cut = True
+            self._write({KIND: CUT, "found": found})
+            log.error("the audit log was cut off", found=found, folder=str(self._folder))
+        file.flush()
+        os.fsync(file.fileno())
+        self._write_head()  # only now: until it tells of the record above, the next start finds the same
         return file
+
+    def _compare_with_head(self, *, is_new: bool) -> str | None:
+        """Say what is missing at the log's end; None where nothing is."""
+        try:
+            head = Head.read(self._folder, self._keys)
+        except NoHeadError as error:
+            if is_new and not (self._folder / HEAD_FILE).exists():
+                self._write_head()  # before the first file: no end without warning leaves records and no head
+                return None
+            return f"{error}: whether records after {self._number} were cut off cannot be told."
+        if head.number > self._number:
+            return (
+                f"the records after {self._number} are gone, {head.number} had been written: they were cut off, or the "
+                "machine lost its power."
+            )
+        if head.number == self._number and head.mac != self._previous:
+            return f"record {self._number} is not the one that had been written."
+        return None
 
     def _last(self, files: list[Path]) -> tuple[int, str]:
         for path in reversed(files):
             lines = path.read_bytes().splitlines()
             if lines:
-                try:
-                    record = json.loads(lines[-1])
-                    if is_sealed(self._keys, record):
-                        return int(record[NUMBER]), str(record[MAC])
-                except (ValueError, KeyError, TypeError):
-                    pass
-                raise AuditError(
-                    f"The last record of {path} is damaged: look with `palaver audit verify`, then move the log away."
-                )
+                record = record_in(lines[-1], self._keys)
+                if record is None:
+                    raise AuditError(
+                        f"The last record of {path} is damaged: look with `palaver audit verify`, then move the log "
+                        "away."
+                    )
+                return record[NUMBER], record[MAC]
         return 0, START
 
     def _path(self, index: int) -> Path:
@@ -141,7 +167,7 @@ class AuditWriter:
             unwritten = sum(describe is not None for describe in batch)
             try:
                 if (lost := self._lost - self._told_lost) > 0:
-                    self._write({"kind": "gap", "lost": lost})
+                    self._write({KIND: GAP, "lost": lost})
                     self._told_lost += lost
                 for describe in batch:
                     if describe is not None:
@@ -169,11 +195,7 @@ class AuditWriter:
         self._number, self._previous = record[NUMBER], record[MAC]
 
     def _write_head(self) -> None:
-        fields = {"of": self._previous, "time": time.time()}
-        path = self._folder / HEAD_FILE
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(canonical(sealed(self._keys, fields, self._number, START)))
-        fresh.replace(path)
+        Head(self._number, self._previous).write(self._folder, self._keys)
 
     def _rotate(self) -> None:
         """Begin a new file; remove those whose time has come, and say so in the log."""
@@ -184,21 +206,18 @@ class AuditWriter:
         if not old:
             return
         kept = next(path for path in files_of(self._folder) if path not in old)
-        first = _first(kept)
+        first = self._first(kept)
         number, previous = (first[NUMBER], first[PREVIOUS]) if first else (self._number + 1, self._previous)
-        self._write({"kind": RETENTION, "kept_from": number, "kept_previous": previous, "files": [p.name for p in old]})
+        self._write({KIND: RETENTION, "kept_from": number, "kept_previous": previous, "files": [p.name for p in old]})
         self._file.flush()
         os.fsync(self._file.fileno())
         self._write_head()
         for path in old:
             path.unlink()
 
-
-def _first(path: Path) -> dict[str, Any] | None:
-    with path.open("rb") as file:
-        line = file.readline()
-    record = json.loads(line) if line else None
-    return record if isinstance(record, dict) else None
+    def _first(self, path: Path) -> dict[str, Any] | None:
+        with path.open("rb") as file:
+            return record_in(file.readline(), self._keys)
 
 
 def _cut_torn_line(path: Path) -> int:
