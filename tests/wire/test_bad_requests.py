@@ -65,6 +65,16 @@ MALFORMED = "MALFORMED_REQUEST"
 BROKEN = {"name": "f", "parameters_json_schema": "{"}
 INVALID_UTF8 = b"\x12\x09\x08\x02\x12\x05\x0a\x03\xff\xfeA"  # messages { role: USER content { text: <ff fe 41> } }
 UNKNOWN_FIELD = b"\xa2\x06\x01x"  # field 100
+NEGATIVE_NANOS = chat_service_pb2.ChatRequest(
+    messages=[{"role": "ROLE_USER", "content": [{"text": "hi"}]}],
+    options={"time_limit": {"seconds": 1, "nanos": -5}},
+).SerializeToString()
+MANY_NANOS = chat_service_pb2.ChatRequest(
+    messages=[{"role": "ROLE_USER", "content": [{"text": "hi"}]}],
+    options={"time_limit": {"nanos": 2_000_000_000}},
+).SerializeToString()
+MANY = 300
+"""Messages: more than are checked at once."""
 
 TABLE = [
     Bad("no messages", {}, "messages"),
@@ -99,6 +109,8 @@ TABLE = [
     Bad("a stop sequence of 257", options(stop_sequences=["x" * 257]), "options.stop_sequences[0]"),
     Bad("a seed below 0", options(seed=-1), "options.seed"),
     Bad("no time at all", options(time_limit="0s"), "options.time_limit"),
+    Bad("a time limit of -5 ns more", NEGATIVE_NANOS, "options.time_limit"),
+    Bad("a time limit of 2e9 ns", MANY_NANOS, "options.time_limit"),
     Bad("a time limit of two days", options(time_limit="172800s"), "options.time_limit"),
     Bad("a prompt longer than the context", {"messages": [said("word " * 9000)]}, "messages", "PROMPT_TOO_LONG"),
     Bad("an unknown model", chat(model="gpt-9"), "model", "MODEL_NOT_FOUND", "NOT_FOUND"),
@@ -234,6 +246,15 @@ TABLE = [
     Bad("counting nothing", {}, "chat", method=COUNT),
     Bad("counting with no schema", {"chat": chat(tools=[BROKEN])}, "chat.tools[0].parameters_json_schema", method=COUNT),
     Bad("a schema with 1e999", chat(tools=[{"name": "f", "parameters_json_schema": '{"x":1e999}'}]), "tools[0].parameters_json_schema"),
+    Bad("a long label's key", chat(labels={"A" * 9000: "b"}), f"labels[{'A' * 64}...]"),
+    Bad("100,000 labels", chat(labels={f"k{n}": "" for n in range(100_000)}), "labels"),
+    Bad("too many pieces together", {"messages": [{"role": 2, "content": [{"text": ""}] * 1024}] * 16}, "messages[15].content"),
+    Bad("100,000 unknown fields", b"\xa0\x06\x01" * 100_000, "100", UNSUPPORTED),
+    Bad("a fault within many", {"messages": [*[said()] * MANY, {**said(), "name": "x" * 65}, said()]}, f"messages[{MANY}].name"),
+    Bad("the last of many", {"chat": {"messages": [*[said()] * MANY, {**said(), "name": "x" * 65}]}}, f"chat.messages[{MANY}].name", method=STREAM),
+    Bad("many and temperature 3", {"messages": [said()] * MANY, "options": {"temperature": 3}}, "options.temperature"),
+    Bad("many that end wrongly", {"messages": [*[said()] * MANY, said("yes", "ROLE_ASSISTANT")]}, "messages"),
+    Bad("unknown fields within many", json_format.ParseDict({"messages": [said()] * MANY}, chat_service_pb2.ChatRequest()).SerializeToString() + b"\x12\x0b\x08\x02\x12\x04\x0a\x02hi\xa0\x06\x01", f"messages[{MANY}].100", UNSUPPORTED),
     Bad("counting for an unknown model", {"chat": chat(model="x")}, "chat.model", "MODEL_NOT_FOUND", "NOT_FOUND", COUNT),
     Bad("a page of -1 models", {"page_size": -1}, "page_size", method=LIST),
     Bad("a page token of nobody", {"page_token": "2"}, "page_token", method=LIST),

@@ -46,7 +46,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         self, request: chat_service_pb2.ChatRequest, context: Context
     ) -> chat_service_pb2.ChatResponse:
         """Answer in one piece."""
-        check(request)
+        await check(request)
         call = current_call.get()
         generation = generation_of(call, request, deadline=deadline_of(context))
         note_generation(call, generation, self._chat.model.model_id)
@@ -84,7 +84,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
     async def _stream(
         self, request: chat_service_pb2.StreamChatRequest, context: Context, call: Call, write: Write
     ) -> None:
-        check(request)
+        await check(request)
         generation = generation_of(
             call, request.chat, field_prefix="chat.", deadline=deadline_of(context), stream=request
         )
@@ -101,20 +101,20 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         self, request: chat_service_pb2.CountTokensRequest, context: Context
     ) -> chat_service_pb2.CountTokensResponse:
         """Count a conversation's tokens."""
-        count = await self._chat.count_tokens(_unanswered(request))
+        count = await self._chat.count_tokens(await _unanswered(request))
         return codec.count_to_proto(count, self._chat.model)
 
     async def ExplainChat(  # noqa: N802  # the contract's name
         self, request: chat_service_pb2.ExplainChatRequest, context: Context
     ) -> chat_service_pb2.ExplainChatResponse:
         """Show what the model would be given. Who may ask was checked at the entrance."""
-        explanation = await self._chat.explain(_unanswered(request))
+        explanation = await self._chat.explain(await _unanswered(request))
         return codec.explanation_to_proto(explanation, self._chat.model)
 
 
-def _unanswered(
+async def _unanswered(
     request: chat_service_pb2.CountTokensRequest | chat_service_pb2.ExplainChatRequest,
 ) -> GenerationRequest:
     """The domain's request of a call that generates nothing."""
-    check(request)
+    await check(request)
     return generation_of(current_call.get(), request.chat, field_prefix="chat.")

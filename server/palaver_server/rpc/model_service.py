@@ -31,7 +31,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self, request: model_service_pb2.ListModelsRequest, context: Context
     ) -> model_service_pb2.ListModelsResponse:
         """One page with the one model, if the caller may use it."""
-        check(request)
+        await check(request)
         if request.page_token:
             raise invalid_field("page_token", "is not one that this server gave out")
         model = self._model()
@@ -42,7 +42,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self, request: model_service_pb2.GetModelRequest, context: Context
     ) -> model_pb2.Model:
         """Describe the model by its resource name."""
-        check(request)
+        await check(request)
         model = self._model()
         if request.name != model.name:
             raise PalaverError(

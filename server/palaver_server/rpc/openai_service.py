@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import Any
@@ -26,10 +27,12 @@ from palaver_server.rpc.openai.chunks import Chunks
 from palaver_server.rpc.openai.completion import completion_json
 from palaver_server.rpc.openai.errors import error_json
 from palaver_server.rpc.openai.event_stream import EventStream
+from palaver_server.rpc.openai.extent import refuse_too_much
 from palaver_server.rpc.openai.models import model_json, model_list_json
 from palaver_server.rpc.openai.options import wide_seed
 from palaver_server.rpc.openai.request import request_from_body
 from palaver_server.rpc.streamed_answer import stream_answer
+from palaver_server.rpc.turns import LONG_BODY_BYTES, turn
 from palaver_server.rpc.validation import check
 from palaver_server.rpc.whole_answer import read_whole
 
@@ -55,19 +58,19 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         self, request: httpbody_pb2.HttpBody, context: Context
     ) -> None:
         """Answer in one piece or in many, as the body asks."""
-        body = _body(request.data)
+        body = await _body(request.data)
         if body.stream:
             await self._stream(body, context)
         else:
             with in_callers_words(body):
-                generation = _generation(body, context)
+                generation = await _generation(body, context)
                 await self._answer(generation, context)
 
     async def ListOpenAIModels(  # noqa: N802  # the contract's name
         self, request: openai_service_pb2.ListOpenAIModelsRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
         """List the one model, if the caller may use it."""
-        check(request)
+        await check(request)
         model = self._chat.model
         usable = [model] if current_call.get().client.may_use_model(model.model_id) else []
         return httpbody_pb2.HttpBody(content_type=JSON, data=model_list_json(usable, self._created))
@@ -76,7 +79,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         self, request: openai_service_pb2.GetOpenAIModelRequest, context: Context
     ) -> httpbody_pb2.HttpBody:
         """Describe the model by its id."""
-        check(request)
+        await check(request)
         model = self._chat.model
         if request.model != model.model_id:
             raise PalaverError(
@@ -109,7 +112,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         stream = EventStream(context, call)
         try:
             with in_callers_words(body):
-                generation = _generation(body, context)
+                generation = await _generation(body, context)
                 async with stream.kept_alive(self._keepalive_seconds):
                     options = body.stream_options or StreamOptions()
                     await self._send_chunks(generation, options, stream, end_of_answer(call, context))
@@ -135,18 +138,27 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
             await stream_answer(events, call, chunks, stream.send)
 
 
-def _body(data: bytes) -> Body:
+async def _body(data: bytes) -> Body:
+    """Read a body; a long one beside the event loop, on which everybody's tokens pass."""
+    if len(data) <= LONG_BODY_BYTES:
+        return _body_now(data)
+    async with turn():
+        return await asyncio.to_thread(_body_now, data)
+
+
+def _body_now(data: bytes) -> Body:
     document = parse(data)
+    refuse_too_much(document)
     try:
         return Body.model_validate(document)
     except ValidationError as error:
         raise type_error(error) from None
 
 
-def _generation(body: Body, context: Context) -> GenerationRequest:
+async def _generation(body: Body, context: Context) -> GenerationRequest:
     """The domain's request, by the contract's: what the contract does not allow is refused there, and only there."""
     request = request_from_body(body)
-    check(request)
+    await check(request)
     generation = generation_of(
         current_call.get(), request.chat, deadline=deadline_of(context), stream=request if body.stream else None
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import Enum, auto
+from functools import cache
+from itertools import islice
 
 from google.protobuf import unknown_fields
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
@@ -83,14 +86,24 @@ SUPPORTED_FIELDS = frozenset(
 """Full names. A feature that comes to life adds its fields here."""
 
 
-def refuse_unsupported(request: Message) -> None:
-    """Look through a request for fields that nobody here reads.
+MAX_REPORTED = 16
+"""Fields told of one request; more help nobody."""
+MAX_LISTED_BYTES = 4096
+"""Of unknown fields of one message; of more the first alone is told, for the library would list a million at once."""
+
+
+def refuse_unsupported(request: Message, prefix: str = "") -> None:
+    """Look through a request, or a part of one, for fields that nobody here reads.
+
+    Args:
+        request: all of it or one message in it.
+        prefix: what stands before its fields' paths.
 
     Raises:
-        PalaverError: ``FIELD_NOT_SUPPORTED``, naming each such field by its path; a field that this contract does not
+        PalaverError: ``FIELD_NOT_SUPPORTED``, naming such fields by their paths; a field that this contract does not
             have at all is named by its number.
     """
-    if paths := list(_unsupported_paths(request, "")):
+    if paths := list(islice(_unsupported_paths(request, prefix, _has_unknown(request)), MAX_REPORTED)):
         first = paths[0]
         raise PalaverError(
             Reason.FIELD_NOT_SUPPORTED,
@@ -99,23 +112,72 @@ def refuse_unsupported(request: Message) -> None:
         )
 
 
-def _unsupported_paths(message: Message, prefix: str) -> Iterator[str]:
+def _has_unknown(message: Message) -> bool:
+    """Whether a message has unknown fields at any depth, told by what it weighs without."""
+    known = type(message)()
+    known.CopyFrom(message)
+    known.DiscardUnknownFields()
+    return known.ByteSize() != message.ByteSize()
+
+
+def _unsupported_paths(message: Message, prefix: str, has_unknown: bool) -> Iterator[str]:
     for field, value in message.ListFields():
-        path = f"{prefix}{field.name}"
-        if field.full_name not in SUPPORTED_FIELDS:
-            yield path
-        elif not _is_of_the_contract(field.message_type):
+        treatment = _treatment(field)
+        if treatment is _Treatment.READ:
             continue
-        elif field.is_repeated:
+        path = f"{prefix}{field.name}"
+        if treatment is _Treatment.REFUSED:
+            yield path
+        elif treatment is _Treatment.LIST:
             for index, item in enumerate(value):
-                yield from _unsupported_paths(item, f"{path}[{index}].")
+                yield from _unsupported_paths(item, f"{path}[{index}].", has_unknown)
         else:
-            yield from _unsupported_paths(value, f"{path}.")
-    unknown = unknown_fields.UnknownFieldSet(message)
-    for index in range(len(unknown)):
-        yield f"{prefix}{unknown[index].field_number}"
+            yield from _unsupported_paths(value, f"{path}.", has_unknown)
+    if has_unknown:
+        for number in _unknown_numbers(message):
+            yield f"{prefix}{number}"
 
 
-def _is_of_the_contract(kind: Descriptor | None) -> bool:
-    """Whether a field holds messages with fields of their own to look at; a map's entries have none."""
-    return kind is not None and kind.full_name.startswith("palaver.") and not kind.GetOptions().map_entry
+def _unknown_numbers(message: Message) -> Iterator[int]:
+    unknown = type(message)()
+    unknown.CopyFrom(message)
+    for field, _ in message.ListFields():
+        unknown.ClearField(field.name)
+    if unknown.ByteSize() > MAX_LISTED_BYTES:
+        yield _first_number(unknown.SerializePartialToString())
+        return
+    listed = unknown_fields.UnknownFieldSet(unknown)
+    for index in range(len(listed)):
+        yield listed[index].field_number
+
+
+def _first_number(data: bytes) -> int:
+    """The number of the field that a serialized message begins with: https://protobuf.dev/programming-guides/encoding."""
+    tag = 0
+    for place, byte in enumerate(data):
+        tag |= (byte & 0x7F) << (7 * place)
+        if not byte & 0x80:
+            break
+    return tag >> 3
+
+
+class _Treatment(Enum):
+    """What is done with a field that is set."""
+
+    READ = auto()
+    REFUSED = auto()
+    MESSAGE = auto()
+    """Looked into."""
+    LIST = auto()
+    """Of messages, each looked into."""
+
+
+@cache
+def _treatment(field: FieldDescriptor) -> _Treatment:
+    if field.full_name not in SUPPORTED_FIELDS:
+        return _Treatment.REFUSED
+    kind = field.message_type
+    # A map's entries have no fields of their own to look at.
+    if kind is None or not kind.full_name.startswith("palaver.") or kind.GetOptions().map_entry:
+        return _Treatment.READ
+    return _Treatment.LIST if field.is_repeated else _Treatment.MESSAGE

@@ -33,6 +33,7 @@ type ChatRequest struct {
 	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
 	// The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
 	// assistant when `continue_final_message` is set.
+	// Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
 	Messages []*Message `protobuf:"bytes,2,rep,name=messages,proto3" json:"messages,omitempty"`
 	// How the answer is generated. Unset means the defaults.
 	Options *GenerationOptions `protobuf:"bytes,3,opt,name=options,proto3" json:"options,omitempty"`

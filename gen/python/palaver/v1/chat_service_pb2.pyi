@@ -100,6 +100,7 @@ class ChatRequest(_message.Message):
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]:
         """The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
         assistant when `continue_final_message` is set.
+        Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
         """
 
     @_builtins.property

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from palaver.v1 import generation_options_pb2
 from palaver_server.core.options import GenerationOptions, RepetitionDetection
-from palaver_server.rpc.codec.times import duration_to_proto
+from palaver_server.rpc.codec.times import duration_to_proto, seconds_from_proto
 
 # Fields that are optional in the contract and of the same name and meaning in the domain.
 _Knob = Literal[
@@ -40,15 +40,19 @@ _List = Literal["stop_sequences", "stop_token_ids", "bad_words", "allowed_token_
 _LISTS: tuple[_List, ...] = get_args(_List)
 
 
-def options_from_proto(options: generation_options_pb2.GenerationOptions) -> GenerationOptions:
-    """What a request says."""
+def options_from_proto(options: generation_options_pb2.GenerationOptions, field_prefix: str = "") -> GenerationOptions:
+    """What a request says.
+
+    Raises:
+        PalaverError: ``INVALID_FIELD``: a length of time is malformed.
+    """
     said: dict[str, object] = {knob: getattr(options, knob) for knob in _KNOBS if options.HasField(knob)}
     said |= {ours: getattr(options, name) for name, ours in _SWITCHES.items() if options.HasField(name)}
     said |= {name: tuple(values) for name in _LISTS if (values := getattr(options, name))}
     if options.logit_bias:
         said["logit_bias"] = dict(options.logit_bias)
     if options.HasField("time_limit"):
-        said["time_limit_seconds"] = options.time_limit.ToTimedelta().total_seconds()
+        said["time_limit_seconds"] = seconds_from_proto(options.time_limit, f"{field_prefix}options.time_limit")
     if options.HasField("repetition_detection"):
         said["repetition_detection"] = _repetition_from_proto(options.repetition_detection)
     return GenerationOptions(**said, stops_before_deadline=options.stop_before_deadline)  # type: ignore[arg-type]

@@ -70,7 +70,7 @@ def request_from_proto(
     """The request of the domain. The message has passed the contract's rules.
 
     Raises:
-        PalaverError: a text that must be JSON is not.
+        PalaverError: a text that must be JSON is not, or a length of time is malformed.
     """
     wanted = chat.response_options
     return GenerationRequest(
@@ -78,7 +78,7 @@ def request_from_proto(
         client=client,
         model=chat.model.removeprefix("models/"),
         messages=tuple(_message_from_proto(message) for message in chat.messages),
-        options=options_from_proto(chat.options),
+        options=options_from_proto(chat.options, field_prefix),
         is_streamed=is_streamed,
         field_prefix=field_prefix,
         deadline=deadline,

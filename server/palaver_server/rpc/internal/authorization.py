@@ -23,6 +23,7 @@ from palaver_server.rpc.call import REQUEST_ID_KEY, request_id_from
 from palaver_server.rpc.entrance import is_loopback, key_from
 from palaver_server.rpc.errors import TABLE
 from palaver_server.rpc.internal.refusal import Protocol, header_values, refusal
+from palaver_server.rpc.turns import LONG_BODY_BYTES, turn
 from palaver_server.telemetry.metrics.decisions import DecisionMetrics
 
 RATE_LIMIT_KEY = "rate_limit_key"
@@ -30,9 +31,6 @@ RATE_LIMIT_KEY = "rate_limit_key"
 
 CheckHttp = Callable[[str, str, bytes], PalaverError | None]
 """Method, path and raw body of an HTTP request to what is wrong with it; the body is empty where Envoy sends none."""
-
-LONG_BODY_BYTES = 64 * 1024
-"""Reading this takes about a millisecond."""
 
 _REPLACE = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
@@ -88,7 +86,8 @@ async def _unhurried(check: CheckHttp, http: Any) -> PalaverError | None:
     """Read a long body beside the event loop, on which everybody's tokens pass."""
     if len(http.raw_body) < LONG_BODY_BYTES:
         return check(http.method, http.path, http.raw_body)
-    return await asyncio.to_thread(check, http.method, http.path, http.raw_body)
+    async with turn():
+        return await asyncio.to_thread(check, http.method, http.path, http.raw_body)
 
 
 def _address(source: attribute_context_pb2.AttributeContext.Peer) -> str | None:

@@ -20,6 +20,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from palaver_server.core.errors import FieldViolation, Reason
 from palaver_server.core.strict_json import field_path
+from palaver_server.rpc.bounds import most_items, too_long
 
 Fault = tuple[Reason, FieldViolation]
 Path = tuple[str | int, ...]
@@ -75,7 +76,7 @@ def _message_check(message: Descriptor) -> Check:
 
 def _field_check(field: FieldDescriptor) -> Check:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return _map_check(field.message_type)
+        return _map_check(field.message_type, most_items(field))
     if field.is_repeated:
         return _list_check(field)
     single = single_check(field)
@@ -112,6 +113,7 @@ def single_check(field: FieldDescriptor) -> Check:
 
 def _list_check(field: FieldDescriptor) -> Check:
     single = single_check(field)
+    most = most_items(field)
 
     def check(value: Any, path: Path) -> Iterator[Fault]:
         if value is None:
@@ -119,13 +121,16 @@ def _list_check(field: FieldDescriptor) -> Check:
         if not isinstance(value, list):
             yield _wrong_kind(path, "a list", value)
             return
+        if most and len(value) > most:
+            yield _fault(path, too_long(most))
+            return
         for index, item in enumerate(value):
             yield from single(item, (*path, index))
 
     return check
 
 
-def _map_check(entry: Descriptor) -> Check:
+def _map_check(entry: Descriptor, most: int) -> Check:
     key_field, value_field = entry.fields_by_name["key"], entry.fields_by_name["value"]
     single = single_check(value_field)
     bounds = _INTEGERS.get(key_field.cpp_type)
@@ -135,6 +140,9 @@ def _map_check(entry: Descriptor) -> Check:
             return
         if not isinstance(value, dict):
             yield _wrong_kind(path, "an object", value)
+            return
+        if most and len(value) > most:
+            yield _fault(path, too_long(most))
             return
         for key, item in value.items():
             if bounds is not None and not (_DECIMAL.fullmatch(key) and bounds[0] <= int(key) <= bounds[1]):

@@ -126,6 +126,7 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -138,6 +139,7 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -151,6 +153,7 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -163,6 +166,7 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -175,6 +179,7 @@ private static final long serialVersionUID = 0L;
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1770,6 +1775,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1785,6 +1791,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1800,6 +1807,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1815,6 +1823,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1837,6 +1846,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1856,6 +1866,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1877,6 +1888,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1899,6 +1911,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1918,6 +1931,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1937,6 +1951,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1957,6 +1972,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1975,6 +1991,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -1993,6 +2010,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -2005,6 +2023,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -2020,6 +2039,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -2036,6 +2056,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -2048,6 +2069,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -2061,6 +2083,7 @@ java.lang.String defaultValue) {
      * <pre>
      * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
      * assistant when `continue_final_message` is set.
+     * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
      * </pre>
      *
      * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>

@@ -36,6 +36,7 @@ public interface ChatRequestOrBuilder extends
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -46,6 +47,7 @@ public interface ChatRequestOrBuilder extends
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -55,6 +57,7 @@ public interface ChatRequestOrBuilder extends
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -64,6 +67,7 @@ public interface ChatRequestOrBuilder extends
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
@@ -74,6 +78,7 @@ public interface ChatRequestOrBuilder extends
    * <pre>
    * The conversation so far, oldest first, 1 to 4096 messages. The last one must be of the user or of a tool, or of the
    * assistant when `continue_final_message` is set.
+   * Messages, their content parts and tool calls, and the request's tools are at most 16,384 together.
    * </pre>
    *
    * <code>repeated .palaver.v1.Message messages = 2 [(.google.api.field_behavior) = REQUIRED, (.buf.validate.field) = { ... }</code>
