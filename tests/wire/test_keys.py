@@ -276,6 +276,21 @@ async def test_a_server_does_not_start_with_a_damaged_key_file(serve, key_file):
         await serve(keys_file=key_file.path)
 
 
+async def test_a_damaged_first_key_file_closes_a_running_server(serve, key_file):
+    server = await serve(keys_file=key_file.path)
+    await server.chat.Chat(CHAT)
+    key_file.path.write_text("{broken")
+
+    async def is_closed():
+        try:
+            await server.chat.Chat(CHAT)
+        except grpc.aio.AioRpcError as error:
+            return error.code() is grpc.StatusCode.UNAUTHENTICATED
+        return False
+
+    await until(is_closed)
+
+
 async def test_wrong_keys_from_an_address_are_told_to_wait_and_right_ones_are_let_in(serve, key_file, issue):
     text = issue().text
     server = await serve(keys_file=key_file.path, max_failed_attempts=3)

@@ -29,7 +29,7 @@ from cryptography.x509.oid import NameOID
 
 from palaver_server.rpc import tls
 from palaver_server.rpc.listener import ListenError, bind
-from palaver_server.rpc.tls import TlsFiles
+from palaver_server.rpc.tls import TlsFiles, TlsFilesError
 from palaver_server.rpc.transport import ServerLimits, new_server
 
 
@@ -230,6 +230,26 @@ async def test_files_half_changed_leave_the_last_good_ones_in_force(
         assert await name_shown(target, ca) == "second"
     assert [entry.method_name for entry in log.calls] == ["warning", "warning", "info"]
     assert "PRIVATE KEY" not in str(log.calls)
+
+
+async def test_new_files_that_could_not_be_read_at_first_are_used_as_soon_as_they_can(
+    files: TlsFiles, ca: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failures = TlsFiles.read, [1, 2]
+
+    def failing(self: TlsFiles) -> grpc.ServerCertificateConfiguration:
+        if failures:
+            failures.pop()
+            raise TlsFilesError("out of file descriptors")
+        return read(self)
+
+    async with serving(files) as target:
+        assert await name_shown(target, ca) == "first"
+        monkeypatch.setattr(TlsFiles, "read", failing)
+        write(files, sign("second", ca))
+        shown = [await name_shown(target, ca) for _ in range(3)]
+    assert shown[-1] == "second"
+    assert not failures
 
 
 async def refusal(files: TlsFiles) -> str:

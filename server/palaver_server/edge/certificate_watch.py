@@ -35,20 +35,21 @@ class CertificateWatch:
 
     async def run(self) -> None:
         """Look, and tell, for ever."""
-        refused = self._known
+        problem = ""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             state = self._state()
-            if state in (self._known, refused):
+            if state == self._known:
                 continue
             try:
                 await asyncio.to_thread(check_pair, self._certificates)
             except (OSError, ssl.SSLError) as error:
-                refused = state  # the other file may follow; the edge goes on with what it has
-                log.warning("the new certificate does not fit its key yet", cause=str(error))
+                if problem != str(error):  # the other file may follow; the edge goes on with what it has
+                    problem = str(error)
+                    log.warning("the new certificate does not fit its key yet", cause=problem)
                 continue
             self._tell()
-            self._known = refused = state
+            self._known, problem = state, ""
             log.info("certificate changed", chain=str(self._certificates.chain))
 
     def _tell(self) -> None:

@@ -99,18 +99,21 @@ class _Rotation:
         self._files = files
         self._stamp = files.stamp()  # taken before reading: a change in between is seen next time
         self.first = files.read()
+        self._problem = ""
 
     def newer(self) -> grpc.ServerCertificateConfiguration | None:
         stamp = self._files.stamp()
         if stamp == self._stamp:
             return None
         # Two handshakes at once may both read the files: that costs a millisecond and changes nothing.
-        self._stamp = stamp
         try:
             configuration = self._files.read()
-        except TlsFilesError as error:
-            log.warning("new TLS files are not used", problem=str(error))
+        except TlsFilesError as error:  # read again at the next handshake, told once
+            if self._problem != str(error):
+                self._problem = str(error)
+                log.warning("new TLS files are not used", problem=self._problem)
             return None
+        self._stamp, self._problem = stamp, ""
         log.info("new TLS files are in use", certificate=str(self._files.certificate))
         return configuration
 

@@ -50,6 +50,10 @@ class Snapshot:
         return cls(by_hash, by_id)
 
 
+NO_KEYS = Snapshot({}, {})
+"""Keys are required, and nobody has one."""
+
+
 class KeyRegistry:
     """Tells which client a key text belongs to. Nothing is read from disk here.
 
@@ -65,6 +69,11 @@ class KeyRegistry:
     def requires_keys(self) -> bool:
         """False as long as there is no key file."""
         return self._snapshot is not None
+
+    @property
+    def knows_none(self) -> bool:
+        """Whether keys are required, and none was ever read."""
+        return self._snapshot is NO_KEYS
 
     def replace(self, snapshot: Snapshot) -> frozenset[str]:
         """Use other keys from now on; return the ids of those that were good before and are revoked or gone now."""
