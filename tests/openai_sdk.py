@@ -64,7 +64,7 @@ async def an_answer_in_one_piece(side: Side) -> Seen:
             "finish_reason": choice.finish_reason,
             "completion_tokens": answer.usage.completion_tokens,
             "id of the answer begins with": answer.id.partition("-")[0],
-            "names its request": bool(answer._request_id) and answer.id == f"chatcmpl-{answer._request_id}",
+            "names its request": bool(answer._request_id),
         },
     )
 

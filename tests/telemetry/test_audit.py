@@ -54,7 +54,8 @@ def lines_of(path: Path) -> list[bytes]:
 
 async def test_each_call_is_one_record_without_a_word_of_it(serve, tmp_path):
     serving = await serve(audit_dir=tmp_path)
-    await serving.chat.Chat(chat_request(user_id=CANARY), metadata=[("x-request-id", "id-1"), ("x-api-key", CANARY)])
+    call = serving.chat.Chat(chat_request(user_id=CANARY), metadata=[("x-request-id", "id-1"), ("x-api-key", CANARY)])
+    answer = await call
     async for _ in serving.chat.StreamChat(
         chat_service_pb2.StreamChatRequest(chat=chat_request()), metadata=[("x-request-id", "id-2")]
     ):
@@ -69,6 +70,7 @@ async def test_each_call_is_one_record_without_a_word_of_it(serve, tmp_path):
     records = {record["request_id"]: record for record in map(json.loads, lines_of(files[0]))}
     assert sorted(records) == ["id-1", "id-2", "id-3"]
     assert records["id-1"]["code"] == "OK"
+    assert records["id-1"]["answer_id"] == answer.id
     assert records["id-1"]["output_tokens"] == 1
     assert records["id-1"]["client"] == "local"
     assert records["id-3"]["reason"] == "MODEL_NOT_FOUND"

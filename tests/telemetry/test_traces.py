@@ -47,8 +47,7 @@ def attributes(span) -> dict:
 async def test_a_call_is_a_span_below_the_callers_with_the_models_work_below_it(serve, receiver):
     serving = await serve(otlp_endpoint=receiver.endpoint, scripted_interval=0.01)
     options = generation_options_pb2.GenerationOptions(temperature=0.5, max_output_tokens=50)
-    async for _ in serving.chat.StreamChat(request(options=options), metadata=[PARENT]):
-        pass
+    events = [event async for event in serving.chat.StreamChat(request(options=options), metadata=[PARENT])]
     await serving.stop()
     server, chat = receiver.named("palaver.v1.ChatService/StreamChat"), receiver.named("chat scripted")
     assert (server.trace_id.hex(), server.parent_span_id.hex()) == (TRACE, CALLER)
@@ -59,6 +58,7 @@ async def test_a_call_is_a_span_below_the_callers_with_the_models_work_below_it(
     assert chat.parent_span_id == server.span_id
     said = attributes(chat)
     assert said["gen_ai.operation.name"] == "chat"
+    assert said["gen_ai.response.id"] == events[0].started.id
     assert said["gen_ai.request.temperature"] == 0.5
     assert said["gen_ai.usage.output_tokens"] == 3
     assert said["gen_ai.response.finish_reasons"] == ["stop"]

@@ -58,6 +58,18 @@ async def test_a_request_id_is_taken_over_and_comes_back_in_the_trailers(serve):
     assert dict(await call.trailing_metadata())["x-request-id"] == "mine-1"
 
 
+async def test_answers_to_calls_of_one_request_id_have_ids_of_their_own(serve):
+    server = await serve()
+    same = [("x-request-id", "same")]
+    ids = [(await server.chat.Chat(chat_request(), metadata=same)).id for _ in range(2)]
+    started = await server.chat.StreamChat(
+        chat_service_pb2.StreamChatRequest(chat=chat_request()), metadata=same
+    ).read()
+    ids.append(started.started.id)
+    assert len(set(ids)) == 3
+    assert all(name.startswith("chat-") and "same" not in name for name in ids)
+
+
 async def test_an_unfit_request_id_is_replaced(serve):
     server = await serve()
     call = server.chat.Chat(chat_request(), metadata=[("x-request-id", "a" * 129)])

@@ -224,12 +224,16 @@ async def test_a_deadline_ends_a_stream(serve):
         await asyncio.sleep(0.01)
 
 
-async def test_the_id_of_the_request_is_in_the_answers_own(serve):
+async def test_answers_have_ids_of_their_own_and_calls_keep_their_callers(serve):
     server = await serve()
-    running = call(server.channel, asking(), metadata=[("x-request-id", "mine-1")])
-    (message,) = [message async for message in running]
-    assert json.loads(message.data)["id"] == "chatcmpl-mine-1"
-    assert dict(await running.trailing_metadata())["x-request-id"] == "mine-1"
+    ids = []
+    for _ in range(2):
+        running = call(server.channel, asking(), metadata=[("x-request-id", "mine-1")])
+        (message,) = [message async for message in running]
+        ids.append(json.loads(message.data)["id"])
+        assert dict(await running.trailing_metadata())["x-request-id"] == "mine-1"
+    assert all(name.startswith("chatcmpl-") and "mine" not in name for name in ids)
+    assert ids[0] != ids[1]
 
 
 async def test_the_model_is_listed_and_described(serve):

@@ -34,6 +34,7 @@ class Call:
     method: str
     """The full method name, ``/palaver.v1.ChatService/Chat``."""
     request_id: str
+    """The caller's own name for the call where it gave one, else a new one: by it logs are searched. Not unique."""
     peer: str
     client: Client = ANONYMOUS
     """Who calls; anonymous until the key has been checked, and where none is asked for."""
@@ -52,6 +53,8 @@ class Call:
     """The id of the model that answers, once it is asked."""
     generation: GenerationRequest | None = None
     """What is asked of the model; None for calls that ask nothing of it."""
+    answer_id: str = ""
+    """The server's own name for the answer, unique; empty while there is none."""
     started: Started | None = None
     finished: Finished | None = None
     first_delta: float | None = None
@@ -77,6 +80,12 @@ def request_id_from(given: str | bytes | None) -> str:
     if isinstance(given, str) and _ACCEPTABLE_ID.fullmatch(given):
         return given
     return uuid.uuid4().hex
+
+
+def new_answer_id(call: Call, kind: str) -> str:
+    """Name the answer of a call ``chat-...`` or as ``kind`` says, and note it: two calls may share a request id."""
+    call.answer_id = f"{kind}-{uuid.uuid4().hex}"
+    return call.answer_id
 
 
 def deadline_of(context: Context) -> float | None:

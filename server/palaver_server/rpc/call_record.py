@@ -62,6 +62,7 @@ def _answer(call: Call) -> AnswerRecord | None:
 
     return AnswerRecord(
         model=call.model,
+        answer_id=call.answer_id,
         is_streamed=generation.is_streamed,
         options={
             name: value for name in _OPTIONS if (value := getattr(generation.options, name)) not in (None, (), {})

@@ -15,6 +15,7 @@ from palaver_server.rpc.call import (
     Call,
     current_call,
     deadline_of,
+    new_answer_id,
     note_generation,
     seconds_before_engine,
 )
@@ -57,7 +58,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
             answer.started,
             answer.said,
             answer.finished,
-            answer_id=f"chat-{call.request_id}",
+            answer_id=new_answer_id(call, "chat"),
             model=self._chat.model,
             create_time=create_time,
             before_engine_seconds=seconds_before_engine(call),
@@ -91,7 +92,7 @@ class ChatService(chat_service_pb2_grpc.ChatServiceServicer):
         note_generation(call, generation, self._chat.model.model_id)
         async with self._chat.answer(generation, until=end_of_answer(call, context)) as events:
             writing = codec.ChatEvents(
-                answer_id=f"chat-{call.request_id}",
+                answer_id=new_answer_id(call, "chat"),
                 model=self._chat.model,
                 seconds_before_engine=lambda: seconds_before_engine(call),
             )

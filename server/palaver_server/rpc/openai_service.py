@@ -17,7 +17,7 @@ from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.identity.rights import require_model
 from palaver_server.core.strict_json import parse
-from palaver_server.rpc.call import current_call, deadline_of, note_generation
+from palaver_server.rpc.call import current_call, deadline_of, new_answer_id, note_generation
 from palaver_server.rpc.deadline import end_of_answer
 from palaver_server.rpc.errors import told_error
 from palaver_server.rpc.generation import generation_of
@@ -100,7 +100,7 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
         data = completion_json(
             generation,
             answer,
-            answer_id=f"chatcmpl-{call.request_id}",
+            answer_id=new_answer_id(call, "chatcmpl"),
             model=self._chat.model,
             created=created,
         )
@@ -126,15 +126,15 @@ class OpenAIService(openai_service_pb2_grpc.OpenAIServiceServicer):
     ) -> None:
         call = current_call.get()
         note_generation(call, generation, self._chat.model.model_id)
-        chunks = Chunks(
-            generation,
-            answer_id=f"chatcmpl-{call.request_id}",
-            model=self._chat.model,
-            created=int(time.time()),
-            has_usage=options.include_usage,
-            has_running_usage=options.continuous_usage_stats,
-        )
         async with self._chat.answer(generation, until=until) as events:
+            chunks = Chunks(
+                generation,
+                answer_id=new_answer_id(call, "chatcmpl"),
+                model=self._chat.model,
+                created=int(time.time()),
+                has_usage=options.include_usage,
+                has_running_usage=options.continuous_usage_stats,
+            )
             await stream_answer(events, call, chunks, stream.send)
 
 

@@ -45,6 +45,8 @@ class AccessLog:
         if self._has_user_ids and record.labels:
             fields["labels"] = dict(record.labels)
         if (answer := record.answer) is not None:
+            if answer.answer_id:
+                fields["answer_id"] = answer.answer_id
             if answer.first_delta_seconds is not None:
                 fields["first_delta_ms"] = _ms(answer.first_delta_seconds)
             if answer.prompt_tokens:  # the engine has taken the prompt

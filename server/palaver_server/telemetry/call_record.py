@@ -19,6 +19,8 @@ class AnswerRecord:
 
     model: str
     is_streamed: bool
+    answer_id: str = ""
+    """The server's own, unique name for the answer; empty where none began."""
     options: Mapping[str, object] = field(default_factory=dict)
     """Sampling options as the caller gave them, by the names of ``core.options.GenerationOptions``."""
     prompt_tokens: int = 0
@@ -66,6 +68,7 @@ class CallRecord:
     reason: str | None
     """Why it failed, one of ``core.errors.Reason``."""
     request_id: str
+    """The caller's own name for the call where it gave one: several calls may have the same."""
     client: str
     """The operator's name for the caller."""
     tier: str | None

@@ -157,6 +157,8 @@ def _gen_ai_attributes(record: CallRecord, answer: AnswerRecord) -> dict[str, At
         "gen_ai.usage.cache_read.input_tokens": answer.cached_prompt_tokens,
         "gen_ai.usage.reasoning.output_tokens": answer.reasoning_tokens,
     }
+    if answer.answer_id:
+        attributes["gen_ai.response.id"] = answer.answer_id
     for option, attribute in _OPTIONS.items():
         value = answer.options.get(option)
         if isinstance(value, int | float):

@@ -212,7 +212,7 @@ func (x *ChatRequest) GetPriority() int32 {
 // An answer in one piece.
 type ChatResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of this answer, unique, made by the server.
+	// The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The `Model.id` of the model that answered.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
@@ -556,7 +556,7 @@ func (*StreamChatResponse_Error) isStreamChatResponse_Event() {}
 // The start of a stream: what is known before the first token.
 type ChatStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of this answer, unique, made by the server.
+	// The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The `Model.id` of the model that answers.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`

@@ -200,7 +200,7 @@ class ChatResponse(_message.Message):
     PROMPT_TOKEN_IDS_FIELD_NUMBER: _builtins.int
     PROMPT_LOGPROBS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The name of this answer, unique, made by the server."""
+    """The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer."""
     model: _builtins.str
     """The `Model.id` of the model that answered."""
     system_fingerprint: _builtins.str
@@ -372,7 +372,7 @@ class ChatStarted(_message.Message):
     PROMPT_TEXT_FIELD_NUMBER: _builtins.int
     PROMPT_TOKEN_IDS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The name of this answer, unique, made by the server."""
+    """The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer."""
     model: _builtins.str
     """The `Model.id` of the model that answers."""
     prompt_token_count: _builtins.int

@@ -24,8 +24,8 @@ class KeyWatch:
     """Reads the key file when it has changed, and the tiers when the settings file has.
 
     What cannot be read changes nothing: the keys of before go on to count, the log says why, and it is read again until
-    it can be. A key file that vanishes is such a case, for without one nobody would need a key. Where no keys were known
-    before, a file that cannot be read has everybody refused: somebody wanted keys.
+    it can be. A key file that vanishes is such a case, for without one nobody would need a key. Where no keys were
+    known before, a file that cannot be read has everybody refused: somebody wanted keys.
     """
 
     def __init__(

@@ -83,6 +83,7 @@ class AuditLog:
         }
         if (answer := record.answer) is not None:
             fields |= {
+                "answer_id": answer.answer_id,
                 "model": answer.model,
                 "prompt_tokens": answer.prompt_tokens,
                 "cached_prompt_tokens": answer.cached_prompt_tokens,

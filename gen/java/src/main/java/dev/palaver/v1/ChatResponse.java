@@ -64,7 +64,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object id_ = "";
   /**
    * <pre>
-   * The name of this answer, unique, made by the server.
+   * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
    * </pre>
    *
    * <code>string id = 1;</code>
@@ -85,7 +85,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The name of this answer, unique, made by the server.
+   * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
    * </pre>
    *
    * <code>string id = 1;</code>
@@ -1368,7 +1368,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object id_ = "";
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1388,7 +1388,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1409,7 +1409,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1426,7 +1426,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1440,7 +1440,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>

@@ -12,7 +12,7 @@ public interface ChatResponseOrBuilder extends
 
   /**
    * <pre>
-   * The name of this answer, unique, made by the server.
+   * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
    * </pre>
    *
    * <code>string id = 1;</code>
@@ -21,7 +21,7 @@ public interface ChatResponseOrBuilder extends
   java.lang.String getId();
   /**
    * <pre>
-   * The name of this answer, unique, made by the server.
+   * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
    * </pre>
    *
    * <code>string id = 1;</code>

@@ -63,7 +63,7 @@ private static final long serialVersionUID = 0L;
   private volatile java.lang.Object id_ = "";
   /**
    * <pre>
-   * The name of this answer, unique, made by the server.
+   * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
    * </pre>
    *
    * <code>string id = 1;</code>
@@ -84,7 +84,7 @@ private static final long serialVersionUID = 0L;
   }
   /**
    * <pre>
-   * The name of this answer, unique, made by the server.
+   * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
    * </pre>
    *
    * <code>string id = 1;</code>
@@ -1038,7 +1038,7 @@ private static final long serialVersionUID = 0L;
     private java.lang.Object id_ = "";
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1058,7 +1058,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1079,7 +1079,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1096,7 +1096,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
@@ -1110,7 +1110,7 @@ private static final long serialVersionUID = 0L;
     }
     /**
      * <pre>
-     * The name of this answer, unique, made by the server.
+     * The name of this answer, unique, made by the server. The caller's own `x-request-id` names the call, not the answer.
      * </pre>
      *
      * <code>string id = 1;</code>
