@@ -117,7 +117,8 @@ def local_replies(
             504,
             4,
             "DEADLINE_EXCEEDED",
-            f"The answer took too long, or nothing was said for {stream_idle_seconds:g} s.",
+            "The answer was not there in time: the caller's own `grpc-timeout` has passed, the answer took longer than "
+            f"the server allows, or nothing was said for {stream_idle_seconds:g} s.",
             openai_type="server_error",
             openai_code="deadline_exceeded",
         ),
