@@ -176,6 +176,7 @@ KEY_FAULTS = [
 WALKED = [*FAULTS, *KEY_FAULTS, FULL, NOT_LOADED, DRAINING, DEAD, GAVE_UP, LATE]
 
 NOT_WALKED = {
+    Reason.SERVICE_NOT_FOUND: "of health by name, which is gRPC's alone (tests/wire/test_health.py)",
     Reason.METHOD_NOT_FOUND: "the edge routes the paths that exist, and says 404 itself (test_bad_input.py)",
     Reason.READER_TOO_SLOW: "Envoy reads for its caller, up to its buffers; told over gRPC (test_slow_readers.py)",
     Reason.DEADLINE_TOO_SHORT: "a race over HTTP: Envoy may end so short a call first; walked over gRPC below",

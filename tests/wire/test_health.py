@@ -15,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from palaver_server.core.readiness import NotReady, Readiness
 from palaver_server.rpc.health import LIVE, HealthServicer
+from palaver_server.rpc.interceptor import CallInterceptor
+from tests.wire.reasons import reason_of
 
 CHAT = "palaver.v1.ChatService"
 MODELS = "palaver.v1.ModelService"
@@ -26,7 +28,7 @@ SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 @asynccontextmanager
 async def serving(servicer: HealthServicer) -> AsyncIterator[tuple[grpc.aio.Server, Any]]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -75,6 +77,7 @@ async def test_check_of_an_unknown_service_is_not_found_and_says_where_the_names
             await stub.Check(request("palaver.v1.Nothing"))
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     assert "grpc.health.v1.Health/List" in (caught.value.details() or "")
+    assert reason_of(caught.value.trailing_metadata()) == "SERVICE_NOT_FOUND"
 
 
 async def test_list_tells_every_name_with_its_state() -> None:
@@ -167,6 +170,8 @@ async def test_a_watch_above_the_bound_is_refused_until_a_place_is_free() -> Non
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Watch(request(CHAT)).read()
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason_of(caught.value.trailing_metadata()) == "SERVER_OVERLOADED"
+        assert ("retry-after", "10") in tuple(caught.value.trailing_metadata())
         assert (await stub.Check(request(CHAT))).status == SERVING
         watches[0].cancel()
         await until(lambda: servicer.watch_count == 1)
@@ -189,6 +194,7 @@ async def test_close_tells_not_serving_and_ends_every_watch_so_that_the_server_s
                     await watch.read()
                 assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
                 assert caught.value.details() == "the server is stopping"
+                assert reason_of(caught.value.trailing_metadata()) == "SERVER_DRAINING"
         assert (await stub.Check(request(CHAT))).status == NOT_SERVING
         assert (await stub.Check(request(LIVE))).status == SERVING
         async with asyncio.timeout(1):

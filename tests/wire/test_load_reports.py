@@ -17,6 +17,7 @@ from xds.service.orca.v3.orca_pb2 import OrcaLoadReportRequest
 
 from palaver.v1 import chat_service_pb2, role_pb2
 from palaver_server.rpc.load_report import MAX_STREAMS
+from tests.wire.reasons import reason_of
 
 METHOD = "/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics"
 TRAILER = "endpoint-load-metrics-bin"
@@ -147,9 +148,11 @@ async def test_streams_are_bounded_and_end_when_the_server_stops(serve):
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await reports(serving.channel).read()
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reason_of(refused.value.trailing_metadata()) == "SERVER_OVERLOADED"
     streams.pop().cancel()
     serving.app.ask_to_stop()
     for stream in streams:
         with pytest.raises(grpc.aio.AioRpcError) as ended:
             await stream.read()
         assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert reason_of(ended.value.trailing_metadata()) == "SERVER_DRAINING"

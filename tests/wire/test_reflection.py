@@ -17,7 +17,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from palaver_server.core.readiness import Readiness
 from palaver_server.rpc.health import HealthServicer
+from palaver_server.rpc.interceptor import CallInterceptor
 from palaver_server.rpc.reflection import V1, V1ALPHA, ReflectionServicer
+from tests.wire.reasons import reason_of
 
 HEALTH = "grpc.health.v1.Health"
 BOTH = pytest.mark.parametrize("version", [V1, V1ALPHA])
@@ -26,7 +28,7 @@ Request = reflection_pb2.ServerReflectionRequest
 
 @asynccontextmanager
 async def serving(servicer: ReflectionServicer) -> AsyncIterator[tuple[grpc.aio.Server, str]]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(interceptors=[CallInterceptor()])
     health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(Readiness(), []), server)
     servicer.add_to(server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -122,6 +124,7 @@ async def test_close_ends_open_streams_so_that_the_server_stops_at_once(version:
             for stream in (used, unused):
                 assert await stream.code() == grpc.StatusCode.UNAVAILABLE
                 assert await stream.details() == "the server is stopping"
+                assert reason_of(await stream.trailing_metadata()) == "SERVER_DRAINING"
             await server.stop(20)
     assert servicer.stream_count == 0
 
@@ -134,6 +137,7 @@ async def test_a_stream_above_the_bound_is_refused_until_a_client_leaves() -> No
         await first.read()
         refused = open_stream(channel, V1)
         assert await refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason_of(await refused.trailing_metadata()) == "SERVER_OVERLOADED"
         first.cancel()
         await until(lambda: servicer.stream_count == 0)
         third = open_stream(channel, V1)

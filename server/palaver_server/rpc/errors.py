@@ -24,6 +24,9 @@ STATUS_DETAILS_KEY = "grpc-status-details-bin"
 LAST_WORDS_SECONDS = 2.0
 """What the words of a call that fails may take to be sent; they lie behind all that its caller has not read yet."""
 
+NO_PLACE_SECONDS = 10.0
+"""What to wait for a place among calls that stay open as long as their callers like."""
+
 MAX_VIOLATIONS = 16
 """Fields told of one error; more help nobody."""
 MAX_FIELD_CHARACTERS = 256
@@ -56,6 +59,7 @@ TABLE: Mapping[Reason, Statuses] = {
     Reason.PROMPT_TOO_LONG: Statuses(_C.INVALID_ARGUMENT, 400, "invalid_request_error", "context_length_exceeded"),
     Reason.MODEL_NOT_FOUND: Statuses(_C.NOT_FOUND, 404, "invalid_request_error", "model_not_found"),
     Reason.METHOD_NOT_FOUND: Statuses(_C.UNIMPLEMENTED, 501, "invalid_request_error", "unknown_url"),
+    Reason.SERVICE_NOT_FOUND: Statuses(_C.NOT_FOUND, 404, "invalid_request_error", "service_not_found"),
     Reason.KEY_MISSING: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", None),  # as api.openai.com has it
     Reason.KEY_MALFORMED: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
     Reason.KEY_UNKNOWN: Statuses(_C.UNAUTHENTICATED, 401, "invalid_request_error", "invalid_api_key"),
@@ -84,6 +88,18 @@ def internal_error() -> PalaverError:
     return PalaverError(
         Reason.INTERNAL, "An internal error happened; the server's log tells more under the request id."
     )
+
+
+def no_place(most: int, calls: str) -> PalaverError:
+    """What whoever opens one call more is told, where calls that stay open are bounded by themselves."""
+    return PalaverError(
+        Reason.SERVER_OVERLOADED, f"{most} {calls} are open already", retry_after_seconds=NO_PLACE_SECONDS
+    )
+
+
+def stopping_error() -> PalaverError:
+    """What an open call that has no end of its own is told when the server stops."""
+    return PalaverError(Reason.SERVER_DRAINING, "the server is stopping")
 
 
 def told_error(error: Exception) -> PalaverError:

@@ -12,7 +12,9 @@ from typing import TypeAlias
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from palaver_server.core.errors import Reason, invalid_field
 from palaver_server.core.readiness import NotReady, Readiness
+from palaver_server.rpc.errors import no_place, stopping_error
 
 OVERALL = ""
 """The server as a whole: SERVING when it answers chats."""
@@ -58,9 +60,10 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         """Answer the present state of a service, or NOT_FOUND for a name that nobody serves here."""
         status = self._status(request.service)
         if status == _Response.SERVICE_UNKNOWN:
-            await context.abort(
-                grpc.StatusCode.NOT_FOUND,
-                "service: no such name here; grpc.health.v1.Health/List tells those there are",
+            raise invalid_field(
+                "service",
+                "no such name here; grpc.health.v1.Health/List tells those there are",
+                reason=Reason.SERVICE_NOT_FOUND,
             )
         return _Response(status=status)
 
@@ -82,7 +85,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         A name that nobody serves here is answered SERVICE_UNKNOWN, and the call stays open, as the protocol asks.
         """
         if self._watch_count >= self._max_watches:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_watches} Watch calls are open already")
+            raise no_place(self._max_watches, "Watch calls")
         self._watch_count += 1
         try:
             sent = None
@@ -98,7 +101,7 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         finally:
             self._watch_count -= 1
         # Any end but UNIMPLEMENTED makes clients watch anew after a while; this one also says why.
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+        raise stopping_error()
 
     def close(self) -> None:
         """End every Watch, so that an idle server need not wait for them to stop.

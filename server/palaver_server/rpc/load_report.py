@@ -14,6 +14,7 @@ from xds.data.orca.v3.orca_load_report_pb2 import OrcaLoadReport
 from xds.service.orca.v3 import orca_pb2
 
 from palaver_server.core.load import Load
+from palaver_server.rpc.errors import no_place, stopping_error
 
 SERVICE = "xds.service.orca.v3.OpenRcaService"
 TRAILER = "endpoint-load-metrics-bin"
@@ -87,7 +88,7 @@ class LoadReports:
         ``request_cost_names`` chooses among costs of single calls, of which a report out of band has none.
         """
         if self._stream_count >= MAX_STREAMS:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} load reports are open already")
+            raise no_place(MAX_STREAMS, "load reports")
         seconds = request.report_interval.ToTimedelta().total_seconds() or DEFAULT_SECONDS
         self._stream_count += 1
         try:
@@ -100,7 +101,7 @@ class LoadReports:
                     continue
         finally:
             self._stream_count -= 1
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+        raise stopping_error()
 
     def close(self) -> None:
         """End every stream."""

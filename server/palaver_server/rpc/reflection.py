@@ -14,6 +14,8 @@ import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from palaver_server.rpc.errors import no_place, stopping_error
+
 _Request: TypeAlias = reflection_pb2.ServerReflectionRequest
 _Response: TypeAlias = reflection_pb2.ServerReflectionResponse
 _Context: TypeAlias = grpc.aio.ServicerContext[_Request, _Response]
@@ -65,9 +67,7 @@ class ReflectionServicer:
     ) -> AsyncIterator[_Response]:
         """Answer each request of a call, until the client is done, falls idle or leaves, or ``close`` is called."""
         if self._stream_count >= self._max_streams:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_streams} reflection calls are open already"
-            )
+            raise no_place(self._max_streams, "reflection calls")
         self._stream_count += 1
         try:
             # The published types call it a coroutine that returns the answers; it is a generator of them.
@@ -77,7 +77,7 @@ class ReflectionServicer:
         finally:
             self._stream_count -= 1
         if self._is_closed:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+            raise stopping_error()
 
     def close(self) -> None:
         """End every open call that waits for a request; calls that come later end after their first answer."""
