@@ -10,7 +10,8 @@ import grpc
 import psutil
 import pytest
 
-from tests.lifecycle.conftest import Reader
+from palaver.v1 import chat_service_pb2_grpc
+from tests.lifecycle.conftest import Reader, stream_request
 from tests.lifecycle.several import CALLERS, FRONT_ENDS, begun, start_several
 from tests.lifecycle.test_killing import all_gone
 from tests.scrape import scrape
@@ -60,6 +61,25 @@ async def test_a_stop_drains_all_of_them(how, start):
     assert await asyncio.wait_for(server.process.wait(), 30) == 0
     assert {line.get("front_end", 0) for line in server.events("stopping")} == set(range(FRONT_ENDS))
     await all_gone(family, 1)
+
+
+async def test_what_a_process_has_counted_and_not_told_is_told_at_its_end(start):
+    server = await start(*SLOW, "--log-repeat-limit", "1")
+    async with server.channels() as channels:
+        for _ in range(2):
+            await asyncio.gather(*(refused(channel) for channel in channels))
+    server.process.terminate()
+    assert await asyncio.wait_for(server.process.wait(), 30) == 0
+    told = {line.get("front_end", 0): line["repeated"] for line in server.events("call") if "repeated" in line}
+    assert set(told) == set(range(FRONT_ENDS))
+    assert sum(told.values()) == 2 * CALLERS - FRONT_ENDS
+
+
+async def refused(channel: grpc.aio.Channel) -> None:
+    request = stream_request().chat
+    request.model = "another"
+    with pytest.raises(grpc.aio.AioRpcError):
+        await chat_service_pb2_grpc.ChatServiceStub(channel).Chat(request)
 
 
 async def test_streams_that_outlast_the_grace_end_with_a_status_in_every_process(start):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from palaver_server.cli.options import SettingsCommand, settings_of
-from palaver_server.cli.quick_exit import QuickExit
+from palaver_server.quick_exit import QuickExit
 from palaver_server.settings import Settings
 
 

@@ -19,7 +19,7 @@ MAX_KINDS = 1000
 """Lines of a kind that is new beyond these count as alike if they come from one logger. Ours are some dozens."""
 _NUMBERS = re.compile(r"\d+")
 _KIND_CHARACTERS = 200
-_KEPT = ("event", "logger", "level", "time", "method", "code", "reason", "cause")
+_KEPT = ("event", "logger", "level", "time", "method", "code", "reason", "cause", "front_end")
 """What is still true of many lines alike, or at least of the last."""
 
 Kind = tuple[str | int, ...]

@@ -20,7 +20,7 @@ from palaver_server.settings import Settings
 
 log = structlog.get_logger("palaver.app")
 
-MODULE = "palaver_server.app.front_ends.main"
+MODULE = "palaver_server.front_end"
 FIGURES_SECONDS = 3.0
 """What a process may take to tell its figures; Prometheus waits for ten."""
 

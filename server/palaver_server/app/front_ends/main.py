@@ -1,23 +1,17 @@
-"""What runs in one of the other front ends.
-
-``python -m palaver_server.app.front_ends.main OWNER_PID CHANNEL LIMITS``: descriptors of the channel to the first front
-end, and of the buckets that all share. The process ends with its owner, however that ends.
-"""
+"""What runs in one of the other front ends. The process ends with its owner, however that ends."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-import sys
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from palaver_server.app.front_ends.channel import Channel, Message
 from palaver_server.app.front_ends.share import Place
-from palaver_server.app.lifecycle import EXIT_FAILED, App
+from palaver_server.app.lifecycle import EXIT_CLEAN, EXIT_FAILED, App
 from palaver_server.app.wiring import new_engine
 from palaver_server.core.engine import Engine
 from palaver_server.core.identity.key_file import KeyFileError
@@ -117,16 +111,16 @@ async def _main(end: socket.socket, limits: int) -> int:
     return await serve(channel, begin, limits)
 
 
-def main() -> None:
-    """Tie this process to its owner, and serve."""
-    owner, end, limits = map(int, sys.argv[1:])
+def run(owner: int, end: int, limits: int) -> int:
+    """Tie this process to its owner, and serve; return the exit code.
+
+    Args:
+        owner: process id of the first front end.
+        end: descriptor of the channel to it.
+        limits: descriptor of the buckets that all share.
+    """
     tie_to(owner)
-    with suppress(KeyboardInterrupt):  # before the loop has taken the signals over: its owner hears of it too
-        code = asyncio.run(_main(socket.socket(fileno=end), limits))
-        sys.stderr.flush()
-        # Taking the interpreter apart, with an engine's libraries in it, takes seconds and frees nothing more.
-        os._exit(code)
-
-
-if __name__ == "__main__":
-    main()
+    try:
+        return asyncio.run(_main(socket.socket(fileno=end), limits))
+    except KeyboardInterrupt:  # before the loop has taken the signals over: its owner hears of it too
+        return EXIT_CLEAN

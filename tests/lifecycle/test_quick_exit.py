@@ -7,7 +7,7 @@ import sys
 
 PROGRAM = """
 import atexit, sys
-from palaver_server.cli.quick_exit import QuickExit
+from palaver_server.quick_exit import QuickExit
 
 class Witness:
     def __del__(self):
