@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
 from palaver_server.telemetry.audit.chain import canonical, load_keys
@@ -163,6 +163,8 @@ def test_any_bytes_in_any_place_are_told_and_raise_nothing(log_of_five, index, l
     name=some.sampled_from(["mac", "number", "previous", "kind", "of", "time", "index", "lost", "found"]),
     value=JSON,
 )
+@example(index=2, name="mac", value="\u00e9")
+@example(index=5, name="mac", value="\ud800")
 def test_any_value_in_any_field_is_told_by_the_number_of_its_line(log_of_five, index, name, value):
     whole = [*log_of_five[1], log_of_five[2]][index]
     record = json.loads(whole)

@@ -97,7 +97,10 @@ class Chat:
                 prompt = await self._engine.prepare(within_time(request))
                 request.milestones.prepared = time.monotonic()
                 async with aclosing(self._engine.generate(prompt)) as events:
-                    yield running.answer_with(events)
+                    try:
+                        yield running.answer_with(events)
+                    finally:
+                        request.milestones.unread_seconds = running.unread_seconds
 
     async def count_tokens(self, request: GenerationRequest) -> PromptCount:
         """Count the tokens of the rendered conversation.

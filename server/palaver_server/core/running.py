@@ -86,6 +86,14 @@ class RunningCall(AsyncIterator[Event]):
             self.error = _too_slow(slow_reader_seconds)
             self._break_off()
 
+    @property
+    def unread_seconds(self) -> float | None:
+        """For how long its reader has taken no event, since the last look at which it had; None where none waits."""
+        # A generator without a frame has ended, whole or by what broke the call off while it waited for the engine.
+        if not self._is_handing_on or getattr(self._answer, "ag_frame", None) is None:
+            return None
+        return 0.0 if self._has_moved else asyncio.get_running_loop().time() - self._moved_at
+
     def left(self) -> bool:
         """Tell, when the call's body has been left, whether it was broken off by ``end`` and by nobody else."""
         self._leave()

@@ -76,6 +76,7 @@ def _answer(call: Call) -> AnswerRecord | None:
         prepared_seconds=since_beginning(milestones.prepared),
         first_delta_seconds=since_beginning(call.first_delta),
         delta_count=call.delta_count,
+        unread_seconds=milestones.unread_seconds,
         engine_queue_seconds=timings.queue_seconds,
         engine_first_token_seconds=timings.first_token_seconds,
         engine_total_seconds=timings.total_seconds,

@@ -39,6 +39,9 @@ class AnswerRecord:
     """From the call's beginning to the first piece of a streamed answer."""
     delta_count: int = 0
     """Pieces of a streamed answer."""
+    unread_seconds: float | None = None
+    """How long a streamed answer that was broken off had stood still for a reader who took no message; up to
+    a second less than it was."""
     engine_queue_seconds: float | None = None
     """From the engine's taking the request to the start of its work on it."""
     engine_first_token_seconds: float | None = None
@@ -93,10 +96,16 @@ class CallRecord:
     """Of the sampled span of this call, in hexadecimal; set by who makes the span."""
 
     @property
-    def seconds_after_the_engine(self) -> float | None:
-        """From the engine's last token to the end of the call: large where the reader is slow."""
-        if (answer := self.answer) is None or answer.prepared_seconds is None or answer.engine_total_seconds is None:
+    def reader_lag_seconds(self) -> float | None:
+        """How far a stream's reader was behind at the end; None where that is not known.
+
+        From the engine's last token to the end of the call, where the answer was whole; else for how long its reader
+        had taken nothing.
+        """
+        if (answer := self.answer) is None or not answer.is_streamed:
             return None
+        if answer.prepared_seconds is None or answer.engine_total_seconds is None:
+            return answer.unread_seconds
         return max(self.duration_seconds - answer.prepared_seconds - answer.engine_total_seconds, 0.0)
 
 

@@ -56,7 +56,8 @@ class CallMetrics:
         )
         self._tokens = counter(
             "palaver_tokens_total",
-            "Tokens of calls that have ended. cached_prompt is a part of prompt, reasoning a part of output.",
+            "Tokens of calls that have ended, whole or broken off. cached_prompt is a part of prompt, reasoning a "
+            "part of output.",
             "type",
         )
         self._deltas = counter("palaver_stream_deltas_total", "Pieces of streamed answers.")
@@ -65,7 +66,8 @@ class CallMetrics:
         )
         self._slow_readers = counter(
             "palaver_slow_readers_total",
-            f"Streamed answers whose reader came {SLOW_READER_SECONDS:g} second or more after the engine.",
+            f"Streamed answers whose reader was {SLOW_READER_SECONDS:g} second or more behind the engine at the end, "
+            "or had taken nothing for so long when the answer was broken off.",
         )
         self._client_calls = counter(
             "palaver_client_calls_total", "Calls that have ended, by client and status code.", "client", "code"
@@ -88,8 +90,8 @@ class CallMetrics:
             self._errors.labels(method, record.reason).inc(1, exemplar)
         if record.answer is not None:
             self._count_answer(record.answer, client, exemplar)
-            late = record.seconds_after_the_engine if record.answer.is_streamed else None
-            if late is not None and late >= SLOW_READER_SECONDS:
+            lag = record.reader_lag_seconds
+            if lag is not None and lag >= SLOW_READER_SECONDS:
                 self._slow_readers.inc()
 
     def _count_answer(self, answer: AnswerRecord, client: str, exemplar: dict[str, str] | None) -> None:
