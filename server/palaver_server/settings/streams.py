@@ -19,7 +19,7 @@ class StreamSettings(BaseModel):
     )
     slow_reader_timeout: Positive = Field(
         30.0,
-        description="Seconds that one message of a stream may wait for its reader before the call ends with "
-        "READER_TOO_SLOW and its place is free; 5 at most while the server stops. Who goes on reading, however slowly, "
-        "is never ended.",
+        description="Seconds that one message of a stream may wait for its reader, once the buffers on the way are "
+        "full, before the call ends with READER_TOO_SLOW and its place is free; 5 at most while the server stops. Who "
+        "takes a few KB/s is never ended.",
     )
