@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
+
+import pytest
 
 import palaver_client
 
+CLIENT = Path(palaver_client.__file__).parents[1]
+ROOT = CLIENT.parents[1]
 PROGRAM = """
     import sys
     # What grpc imports if it is there, and what a server needs: as if they were not installed.
@@ -28,6 +35,20 @@ def test_nothing_is_imported_beyond_what_the_package_depends_on():
     # The four dependencies, with what grpcio itself depends on; buf and palaver are the generated code.
     assert imported == {"buf", "google", "grpc", "grpc_status", "palaver", "palaver_client", "typing_extensions"}
     assert child.stderr == ""
+
+
+@pytest.mark.timeout(300)
+def test_it_is_installed_as_the_readme_says(tmp_path):
+    (commands,) = re.findall(r"```sh\n(pip .*?)```", (CLIENT / "README.md").read_text(), re.DOTALL)
+    # What the package needs is here already: nothing is fetched, and the package alone goes to a place of the test's.
+    pip = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment = {**os.environ, **pip, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for number, command in enumerate(commands.replace("dist", str(tmp_path / "dist")).splitlines()):
+        place = str(tmp_path / str(number))
+        subprocess.run(["sh", "-ec", command], check=True, cwd=ROOT, env={**environment, "PIP_TARGET": place})
+        program = f"import sys; sys.path.insert(0, {place!r}); import palaver_client; print(palaver_client.__file__)"
+        child = subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True)
+        assert Path(child.stdout.strip()).is_relative_to(place)
 
 
 def test_every_public_name_is_there_and_documented():

@@ -54,6 +54,7 @@ DIFFERENCES = {
 STREAM_DIFFERENCES = DIFFERENCES | {
     "choices[].token_ids": "null in every chunk of vLLM's; left out here where it was not asked for",
     "prompt_token_ids": "as above, in the first chunk",
+    "usage": "null in every chunk but the last where usage is asked for, as at OpenAI; vLLM leaves it out there",
     "prompt_text": "as above, in the first chunk",
 }
 

@@ -37,6 +37,7 @@ async def test_a_stream_says_the_same_as_the_answer_in_one_piece(serve):
     assert (
         "".join(chunk.choices[0].delta.content or "" for chunk in parsed) == whole["choices"][0]["message"]["content"]
     )
+    assert {chunk.system_fingerprint for chunk in parsed} == {whole["system_fingerprint"]}
     assert [chunk.choices[0].finish_reason for chunk in parsed] == [None] * (len(parsed) - 1) + ["stop"]
     assert len({(chunk.id, chunk.created, chunk.model) for chunk in parsed}) == 1
     assert not any("usage" in chunk for chunk in chunks)
@@ -49,7 +50,8 @@ async def test_usage_comes_in_one_more_chunk_when_it_is_asked_for(serve):
     assert done == "[DONE]"
     assert usage["choices"] == []
     assert usage["usage"] == whole["usage"]
-    assert not any("usage" in chunk for chunk in chunks)
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert {chunk["system_fingerprint"] for chunk in (*chunks, usage)} == {whole["system_fingerprint"]}
 
 
 async def test_running_usage_counts_up_to_the_whole(serve):
@@ -86,6 +88,12 @@ async def test_a_stop_sequence_and_a_limit_are_told(serve):
             "anything": None,
         },
         {"store": False, "modalities": ["text"], "service_tier": "auto", "verbosity": "medium", "echo": False},
+        {
+            "prompt_cache_key": "team-1",
+            "prompt_cache_retention": "in_memory",
+            "prompt_cache_options": {"mode": "implicit"},
+        },
+        {"service_tier": "default", "safety_identifier": "u-1", "prediction": None, "web_search_options": None},
         {"max_tokens": 8, "max_completion_tokens": 8},
         {"top_k": -1, "seed": -1, "temperature": 0, "top_p": 1, "min_p": 0},
         {"seed": 2**63 - 1},

@@ -193,6 +193,26 @@ ROWS = [
     ),
     Row(asking(tools=[{**FUNCTION, "defer_loading": True}]), "tools[0].defer_loading", UNSUPPORTED),
     Row(asking(store=0), "store", UNSUPPORTED),
+    Row(asking(prompt_cache_key=7), "prompt_cache_key"),
+    Row(asking(verbosity="low"), "verbosity", UNSUPPORTED),
+    Row(asking(service_tier="flex"), "service_tier", UNSUPPORTED),
+    Row(asking(prompt_cache_options={"mode": "explicit"}), "prompt_cache_options", UNSUPPORTED),
+    Row(asking(tools=[{"type": "custom", "custom": {"name": "f"}}]), "tools[0].custom", UNSUPPORTED),
+    Row(
+        asking(tools=[FUNCTION], tool_choice={"type": "custom", "custom": {"name": "f"}}),
+        "tool_choice.custom",
+        UNSUPPORTED,
+    ),
+    Row(
+        asking(tools=[FUNCTION], tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
+        "tool_choice.allowed_tools",
+        UNSUPPORTED,
+    ),
+    Row(
+        said({"role": "assistant", "tool_calls": [{"id": "c1", "type": "custom", "custom": {}}]}, user("x")),
+        "messages[0].tool_calls[0].custom",
+        UNSUPPORTED,
+    ),
 ]
 
 
@@ -225,6 +245,15 @@ async def test_every_parameter_of_others_is_refused_by_name_unless_it_asks_for_n
         assert entry.reason in told.error["message"]
         for neutral in entry.neutral:
             Body.model_validate(asking(**{name: neutral}))
+
+
+async def test_a_tool_that_is_none_here_is_refused_with_the_reason(serve):
+    server = await serve()
+    custom = await refusal(server.channel, asking(tools=[{"type": "custom", "custom": {"name": "f"}}]))
+    assert "tools are functions" in custom.error["message"]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}
+    chosen = await refusal(server.channel, asking(tools=[FUNCTION], tool_choice=choice))
+    assert "offer the allowed tools alone" in chosen.error["message"]
 
 
 def test_no_parameter_is_both_taken_and_refused():

@@ -30,6 +30,8 @@ _REFUSALS = (
     | refused.STREAM_OPTIONS
     | refused.STRUCTURED_OUTPUTS
     | refused.TOOL_FIELDS
+    | refused.TOOL_CHOICE_FIELDS
+    | refused.TOOL_CALL_FIELDS
 )
 _TYPE_WORDS = {
     "bool_type": "must be true or false",

@@ -71,6 +71,7 @@ class CalledFunction(JsonObject):
 class ToolCall(JsonObject):
     """A tool call of an earlier turn."""
 
+    refused = refused.TOOL_CALL_FIELDS
     id: str = ""
     type: Literal["function"] = "function"
     function: CalledFunction
@@ -126,6 +127,7 @@ class ChosenFunction(JsonObject):
 class ToolChoice(JsonObject):
     """``{"type": "function", "function": {"name": ...}}``."""
 
+    refused = refused.TOOL_CHOICE_FIELDS
     type: Literal["function"] = "function"
     function: ChosenFunction
 
@@ -199,6 +201,8 @@ class Body(JsonObject):
     parallel_tool_calls: bool | None = None
     presence_penalty: float | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    prompt_cache_key: str | None = None
+    """Which calls shall find each other's prefixes: all of a client's do, whatever is written here."""
     response_format: ResponseFormat | None = None
     safety_identifier: str | None = None
     seed: Int64 | None = None

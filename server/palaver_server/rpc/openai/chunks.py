@@ -51,12 +51,13 @@ class Chunks:
         self._request = request
         self._has_usage = has_usage
         self._has_running_usage = has_running_usage
-        self._fingerprint = model.system_fingerprint
         self._has_token_ids = request.response_options.token_ids
         self._head = (
             f'data: {{"id":{_quoted(answer_id)},"object":"chat.completion.chunk","created":{created},'
-            f'"model":{_quoted(model.model_id)},"choices":['
+            f'"model":{_quoted(model.model_id)},"system_fingerprint":{_quoted(model.system_fingerprint)},"choices":['
         )
+        # OpenAI writes the null, vLLM leaves it out; readers that look for the field find it in both kinds of chunks.
+        self._tail = ',"usage":null}\n\n' if has_usage and not has_running_usage else "}\n\n"
         count = request.options.choice_count or 1
         self._text_heads = [f'{self._head}{{"index":{index},"delta":{{"content":' for index in range(count)]
         self._prompt_tokens = 0
@@ -87,7 +88,7 @@ class Chunks:
             return self._last_piece(delta, delta.end)
         if self._is_plain and delta.text and not (delta.reasoning or delta.tool_calls):
             head = self._text_heads[delta.choice_index]
-            return f'{head}{_quoted(delta.text)}}},"logprobs":null,"finish_reason":null}}]}}\n\n'.encode()
+            return f'{head}{_quoted(delta.text)}}},"logprobs":null,"finish_reason":null}}]{self._tail}'.encode()
         return self._rich_piece(delta)
 
     def finish(self, finished: Finished) -> bytes:
@@ -96,10 +97,10 @@ class Chunks:
             self._token_counts[0] = finished.usage.output_token_count
         ends = [self._end(end) for end in finished.choices if end.choice_index not in self._ended]
         if self._has_usage:
-            usage, mark = to_json(usage_to_json(finished.usage)), _quoted(self._fingerprint)
+            usage = to_json(usage_to_json(finished.usage))
             metrics = metrics_to_json(finished)
             times = "" if metrics is None else f',"metrics":{to_json(metrics)}'
-            ends.append(f'{self._head}],"usage":{usage},"system_fingerprint":{mark}{times}}}\n\n'.encode())
+            ends.append(f'{self._head}],"usage":{usage}{times}}}\n\n'.encode())
         return b"".join((*ends, DONE))
 
     def _last_piece(self, delta: Delta, end: ChoiceEnd) -> bytes:
@@ -128,14 +129,12 @@ class Chunks:
             "finish_reason": finish_reason(end, self._request.tool_choice),
             "stop_reason": stop_reason(end),
         }
-        # As vLLM does it: in the last chunk of a choice, or in that of the usage where there is one.
-        extra = {} if self._has_usage else {"system_fingerprint": self._fingerprint}
-        return self._chunk(end.choice_index, {}, beside, extra)
+        return self._chunk(end.choice_index, {}, beside, {})
 
     def _chunk(self, index: int, said: dict[str, Any], beside: dict[str, Any], extra: dict[str, Any]) -> bytes:
         choice = {"index": index, "delta": said, "logprobs": None, "finish_reason": None, **beside}
         rest = dict(extra)
         if self._has_running_usage:
             rest["usage"] = usage_to_json(Usage(self._prompt_tokens, self._token_counts[index]))
-        tail = to_json(rest)[1:] if rest else "}"
-        return f"{self._head}{to_json(choice)}]{',' if rest else ''}{tail}\n\n".encode()
+        more = f",{to_json(rest)[1:-1]}" if rest else ""
+        return f"{self._head}{to_json(choice)}]{more}{self._tail}".encode()

@@ -1,6 +1,9 @@
 """What OpenAI's or vLLM's server would take and this one does not, each with its reason.
 
-A refused parameter may still be sent with the value that asks for nothing, since clients write out defaults. A name
+One rule decides. A parameter is taken where this server does what it asks for, or where that holds of itself: that is
+``prompt_cache_key``, since all of a client's calls share one cache. A parameter that stands here may still be sent with
+the value that asks for nothing beyond what every call gets, since clients write out defaults. All else is refused by
+name, hints as well: whoever sends ``prediction`` waits for a faster answer, and would get none and not be told. A name
 that stands neither here nor in ``body`` is refused too.
 """
 
@@ -23,6 +26,7 @@ _NO_MEDIA = "is not supported: this server reads and writes text"
 _NO_BEAMS = "is not supported: this server samples and does not search with beams"
 _NO_STORE = "is not supported: this server keeps no answers"
 _NO_CONTENT_CACHE = "is not supported: prefixes are cached by themselves, for each client apart"
+_NO_CUSTOM_TOOLS = "is not supported: tools are functions, with arguments in JSON"
 _OLD_TOOLS = "is OpenAI's old way to offer tools; use tools and tool_choice"
 _RENDERING = "is not supported: prompts are rendered by the server's own chat template"
 
@@ -33,13 +37,12 @@ PARAMETERS: dict[str, Refused] = {
     "functions": Refused(_OLD_TOOLS),
     "modalities": Refused(_NO_MEDIA, (["text"],)),
     "moderation": Refused("is not supported: this server does not moderate"),
-    "prediction": Refused("is not supported: this server takes no predicted output"),
-    "prompt_cache_key": Refused(_NO_CONTENT_CACHE),
-    "prompt_cache_options": Refused(_NO_CONTENT_CACHE),
-    "prompt_cache_retention": Refused(_NO_CONTENT_CACHE),
+    "prediction": Refused("is not supported: this server takes no predicted output, so it would gain no time"),
+    "prompt_cache_options": Refused(_NO_CONTENT_CACHE, ({"mode": "implicit"},)),
+    "prompt_cache_retention": Refused("is not supported: prefixes are cached in memory alone", ("in_memory",)),
     "service_tier": Refused("is not supported: a client's tier goes with its key", ("auto", "default")),
     "store": Refused(_NO_STORE, (False,)),
-    "verbosity": Refused("is not supported by the models of this server", ("medium",)),
+    "verbosity": Refused("is not supported: say in the messages how long answers shall be", ("medium",)),
     "web_search_options": Refused("is not supported: this server does not search the web"),
     # Of vLLM's server, and open to misuse: what they change is the server's own, or another client's.
     "cache_salt": Refused("is chosen by the server, so that clients cannot read each other's cache"),
@@ -100,8 +103,19 @@ STRUCTURED_OUTPUTS: dict[str, Refused] = {
 """vLLM takes these with a request and its engine heeds the server's own."""
 
 TOOL_FIELDS: dict[str, Refused] = {
+    "custom": Refused(_NO_CUSTOM_TOOLS),
     "defer_loading": Refused("is not supported: every tool that is offered is shown to the model", (False,)),
 }
+
+TOOL_CHOICE_FIELDS: dict[str, Refused] = {
+    "allowed_tools": Refused("is not supported: offer the allowed tools alone, with tool_choice auto or required"),
+    "custom": Refused(_NO_CUSTOM_TOOLS),
+}
+
+TOOL_CALL_FIELDS: dict[str, Refused] = {
+    "custom": Refused(_NO_CUSTOM_TOOLS),
+}
+"""Of a call in an earlier turn."""
 
 
 def is_neutral(refused: Refused, value: object) -> bool:
