@@ -246,7 +246,7 @@ TABLE = [
     Bad("counting nothing", {}, "chat", method=COUNT),
     Bad("counting with no schema", {"chat": chat(tools=[BROKEN])}, "chat.tools[0].parameters_json_schema", method=COUNT),
     Bad("a schema with 1e999", chat(tools=[{"name": "f", "parameters_json_schema": '{"x":1e999}'}]), "tools[0].parameters_json_schema"),
-    Bad("a long label's key", chat(labels={"A" * 9000: "b"}), f"labels[{'A' * 64}...]"),
+    Bad("a long label's key", chat(labels={"A" * 9000: "b"}), f"labels[{'A' * 128}...]"),
     Bad("100,000 labels", chat(labels={f"k{n}": "" for n in range(100_000)}), "labels"),
     Bad("too many pieces together", {"messages": [{"role": 2, "content": [{"text": ""}] * 1024}] * 16}, "messages[15].content"),
     Bad("100,000 unknown fields", b"\xa0\x06\x01" * 100_000, "100", UNSUPPORTED),

@@ -45,7 +45,7 @@ def schema_problem(text: str, *, of_object: bool = True) -> str:
     if not text:
         return ""
     try:
-        schema = strict_json.parse(text.encode(), subject="it")
+        schema = strict_json.parse(text.encode(), subject="it", max_depth=MAX_DEPTH)
     except PalaverError as error:
         return f"must be a JSON Schema as JSON text; {error.message}"
     if not isinstance(schema, dict) or (of_object and schema.get("type", "object") != "object"):

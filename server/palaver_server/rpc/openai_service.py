@@ -11,7 +11,7 @@ import grpc
 from google.api import httpbody_pb2
 from pydantic import ValidationError
 
-from palaver.v1 import openai_service_pb2, openai_service_pb2_grpc
+from palaver.v1 import chat_service_pb2, openai_service_pb2, openai_service_pb2_grpc
 from palaver_server.core.chat import Chat
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.core.generation import GenerationRequest
@@ -33,7 +33,7 @@ from palaver_server.rpc.openai.options import wide_seed
 from palaver_server.rpc.openai.request import request_from_body
 from palaver_server.rpc.streamed_answer import stream_answer
 from palaver_server.rpc.turns import LONG_BODY_BYTES, turn
-from palaver_server.rpc.validation import check
+from palaver_server.rpc.validation import ELEMENTS_AT_ONCE, check
 from palaver_server.rpc.whole_answer import read_whole
 
 JSON = "application/json"
@@ -157,13 +157,22 @@ def _body_now(data: bytes) -> Body:
 
 async def _generation(body: Body, context: Context) -> GenerationRequest:
     """The domain's request, by the contract's: what the contract does not allow is refused there, and only there."""
-    request = request_from_body(body)
+    request = await _request(body)
     await check(request)
     generation = generation_of(
         current_call.get(), request.chat, deadline=deadline_of(context), stream=request if body.stream else None
     )
     seed = wide_seed(body)
     return generation if seed is None else replace(generation, options=replace(generation.options, seed=seed))
+
+
+async def _request(body: Body) -> chat_service_pb2.StreamChatRequest:
+    """Say the body in the contract's words; a long one beside the event loop."""
+    parts = sum(1 if isinstance(message.content, str) else len(message.content or ()) for message in body.messages)
+    if parts <= ELEMENTS_AT_ONCE:
+        return request_from_body(body)
+    async with turn():
+        return await asyncio.to_thread(request_from_body, body)
 
 
 def _error_event(error: PalaverError) -> bytes:

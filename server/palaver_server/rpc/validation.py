@@ -9,13 +9,14 @@ from protovalidate import Validator, Violation
 
 from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
-from palaver_server.core.strict_json import MAX_SHOWN_CHARACTERS
 from palaver_server.rpc.bounds import count_elements
 from palaver_server.rpc.support import refuse_unsupported
 from palaver_server.rpc.turns import turn
 
 MAX_REPORTED = 16
 """Violations told of one request; more help nobody."""
+MAX_KEY_CHARACTERS = 128
+"""Of a map's key in a path; a caller may have made it as long as it likes."""
 ELEMENTS_AT_ONCE = 256
 """What is checked without a pause. Some 5 ms, in which no token of anybody passes."""
 
@@ -102,7 +103,7 @@ def _translated(violation: Violation, prefix: str) -> FieldViolation:
 def _shown(subscript: object) -> str:
     """An index, or a key that a caller may have made as long as it likes."""
     text = str(subscript)
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
+    return text if len(text) <= MAX_KEY_CHARACTERS else f"{text[:MAX_KEY_CHARACTERS]}..."
 
 
 def warm_up() -> None:

@@ -82,7 +82,7 @@ def tag_problem(text: str) -> str:
 def schema_problem(text: str) -> str:
     """Tell what is wrong with a schema; empty where nothing is."""
     try:
-        schema = strict_json.parse(text.encode(), subject="it")
+        schema = strict_json.parse(text.encode(), subject="it", max_depth=MAX_DEPTH)
     except PalaverError as error:
         return f"must be a JSON Schema as JSON text: {error.message}"
     return _problem(schema, "$")
