@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from palaver_server.cli.top.figures import figures_of
 from palaver_server.cli.top.scrape import Interval, scrape
 from palaver_server.telemetry.metrics.calls import CallMetrics
+from palaver_server.telemetry.metrics.merged import ThisProcess
 from palaver_server.telemetry.metrics.port import MetricsPort
 from tests.engine.conftest import answer, say
 
@@ -72,7 +73,7 @@ async def test_promtool_has_nothing_to_say_but_of_vllms_names(engine) -> None:
 
 @contextmanager
 def metrics_of(registry: CollectorRegistry) -> Iterator[str]:
-    port = MetricsPort(registry)
+    port = MetricsPort(ThisProcess(registry))
     try:
         yield f"http://{port.start('127.0.0.1:0')}/metrics"
     finally:

@@ -60,7 +60,8 @@ class Engine:
         self._reader = Reader(tokenizer)
         self._token_ids = tokenizer.encode(" word", add_special_tokens=False)[-1:]
         self.kind = kind
-        llm: Any = SimpleNamespace(generate=self._outputs, errored=False)
+        requests = SimpleNamespace(abort_requests=lambda *_: [])
+        llm: Any = SimpleNamespace(generate=self._outputs, errored=False, output_processor=requests)
         self._generations = Generations(llm, Pulse(Pace(0)))
         self.blocks: list[int] = []
 
