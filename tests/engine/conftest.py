@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,26 @@ def model() -> Path:
     return ensure(MODEL_ID, default_cache_dir())
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def engine(model: Path) -> AsyncIterator[VllmEngine]:
+@asynccontextmanager
+async def loaded(model: Path, model_id: str) -> AsyncIterator[VllmEngine]:
+    """An engine in this process, from its start to its end."""
+
     async def find_model(report: ReportProgress) -> str:
         return str(model)
 
-    engine = VllmEngine(find_model, model_id=MODEL_ID, flags=["--max-model-len", str(CONTEXT_LENGTH)])
+    engine = VllmEngine(find_model, model_id=model_id, flags=["--max-model-len", str(CONTEXT_LENGTH)])
     # vLLM's dependencies warn of each other while they are imported; none of it is ours to mend.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         await engine.load(lambda progress: None)
     yield engine
     await engine.shutdown()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def engine(model: Path) -> AsyncIterator[VllmEngine]:
+    async with loaded(model, MODEL_ID) as engine:
+        yield engine
 
 
 def say(*texts: str, streamed: bool = True, prefix: str = "", **options: Any) -> GenerationRequest:
@@ -85,16 +94,8 @@ async def answer(engine: VllmEngine, request: GenerationRequest) -> Answer:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def glm() -> AsyncIterator[VllmEngine]:
     """The tiny GLM: seconds to start, real thoughts and calls."""
-
-    async def find_model(report: ReportProgress) -> str:
-        return str(TINY_GLM)
-
-    engine = VllmEngine(find_model, model_id="tiny-glm", flags=["--max-model-len", str(CONTEXT_LENGTH)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        await engine.load(lambda progress: None)
-    yield engine
-    await engine.shutdown()
+    async with loaded(TINY_GLM, "tiny-glm") as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")

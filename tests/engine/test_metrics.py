@@ -6,19 +6,21 @@ import asyncio
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
+import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from palaver_server.cli.top.figures import figures_of
 from palaver_server.cli.top.scrape import Interval, scrape
+from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.telemetry.metrics.calls import CallMetrics
 from palaver_server.telemetry.metrics.merged import ThisProcess
 from palaver_server.telemetry.metrics.port import MetricsPort
-from tests.engine.conftest import answer, say
+from tests.engine.conftest import TINY_GLM, answer, loaded, say
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 USUAL = {
@@ -29,6 +31,13 @@ USUAL = {
     *("vllm:e2e_request_latency_seconds_bucket", "vllm:request_queue_time_seconds_bucket"),
 }
 """What dashboards for vLLM ask for, and `palaver top`."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def engine() -> AsyncIterator[VllmEngine]:
+    """Of its own: vLLM tells the figures of that engine alone which was made last in a process."""
+    async with loaded(TINY_GLM, "tiny-glm") as engine:
+        yield engine
 
 
 async def test_vllms_figures_stand_beside_ours_under_their_usual_names(engine) -> None:

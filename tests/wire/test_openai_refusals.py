@@ -173,7 +173,7 @@ ROWS = [
     Row(asking(model="models/"), "model"),
     Row(asking(metadata={"": "b"}), "metadata[]"),
     Row(asking(metadata={"Team": "b" * 513}), "metadata[Team]"),
-    Row(asking(metadata={"k" * 65: "b"}), f"metadata[{'k' * 64}...]"),
+    Row(asking(metadata={"k" * 65: "b"}), f"metadata[{'k' * 65}]"),
     Row(asking(metadata={"Team": 1}), "metadata.Team"),
     # what nobody here does
     Row(asking(temprature=1), "temprature", UNSUPPORTED),
