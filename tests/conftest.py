@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from palaver_server.settings import load_settings
 hypothesis.settings.register_profile("palaver", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("palaver")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's job in the background ignores Ctrl-C, and so would every program that a test presses it for.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # The port of metrics is a fixed one by default, and tests run many servers at once: those that want it say where.
 os.environ.setdefault("PALAVER_METRICS_LISTEN", "")
 os.environ.setdefault("PALAVER_CONTROL_SOCKET", "")
