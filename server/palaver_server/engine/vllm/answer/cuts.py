@@ -2,7 +2,7 @@
 
 Some of them, the older ones, are written for one token at a time and lose calls of which they are given more; for an
 answer in one piece they have another way. Several tokens come together where the reader is slow, where a stream asks
-for it, and where nobody reads before the end.
+for it, and where nobody reads before the end. A few can read nothing but a whole answer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,22 @@ from vllm.parser import Parser
 from vllm.parser.abstract_parser import DelegatingParser
 from vllm.renderers.chat_utils import make_tool_call_id
 from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
+from vllm.tool_parsers.jamba_tool_parser import JambaToolParser
+from vllm.tool_parsers.phi4mini_tool_parser import Phi4MiniJsonToolParser
+from vllm.tool_parsers.xlam_tool_parser import xLAMToolParser
 
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
 
 CONTEXT_TOKENS = 8
 """Tokens before a piece that its first token's text may depend on."""
+
+_ONLY_WHOLE = (Phi4MiniJsonToolParser, JambaToolParser, xLAMToolParser)
+"""Of a stream the first tells nothing at all, no word either; the others tell arguments twice, and without quotes."""
+
+
+def reads_only_whole(parser: Parser, chat: VllmChatRequest) -> bool:
+    """Whether an answer can be read at its end alone. Demanded calls, and no calls, are read without these parsers."""
+    return isinstance(parser.tool_parser, _ONLY_WHOLE) and chat.tool_choice == "auto"
 
 
 def reads_single_tokens(parser: Parser) -> bool:
@@ -31,9 +42,21 @@ def reads_single_tokens(parser: Parser) -> bool:
     return tools is not None and not parser._engine_based and not isinstance(tools, Hermes2ProToolParser)  # noqa: SLF001  # vLLM has no word for it
 
 
-def whole(parser: Parser, text: str, token_ids: Sequence[int], chat: VllmChatRequest) -> DeltaMessage:
+def has_whole_way(parser: Parser) -> bool:
+    """Whether an answer in one piece is read in another way than a stream; the newer parsers of tools need none."""
+    return parser.tool_parser is not None and not parser.tool_parser.engine_based_streaming
+
+
+def whole(
+    parser: Parser, text: str, token_ids: Sequence[int], chat: VllmChatRequest, prompt_token_ids: Sequence[int]
+) -> DeltaMessage:
     """Read an answer in one piece."""
-    thoughts, speech, calls = parser.parse(text, chat, enable_auto_tools=True, model_output_token_ids=token_ids)
+    thoughts: str | None = None
+    if isinstance(parser, DelegatingParser) and parser.is_reasoning_end(list(prompt_token_ids)):
+        # The prompt rules thoughts out. In a stream vLLM heeds that; in one piece it takes all for thoughts.
+        calls, speech = parser._extract_tool_calls(text, chat, enable_auto_tools=True)  # noqa: SLF001  # its second half
+    else:
+        thoughts, speech, calls = parser.parse(text, chat, enable_auto_tools=True, model_output_token_ids=token_ids)
     return DeltaMessage(
         reasoning=thoughts,
         content=speech,

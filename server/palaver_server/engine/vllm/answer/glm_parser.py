@@ -17,7 +17,6 @@ from vllm.parser.engine.parser_engine_config import ParserState
 from vllm.parser.glm47_moe import (
     THINK_END,
     THINK_START,
-    TOOL_CALL_END,
     TOOL_CALL_START,
     Glm47MoeParser,
     glm47_moe_config,
@@ -35,8 +34,6 @@ class GlmParser(Glm47MoeParser):
     def __init__(self, tokenizer: TokenizerLike, tools: list[Any] | None, prompt_token_ids: Sequence[int]) -> None:
         super().__init__(tokenizer, tools, parser_engine_config=_CONFIG)
         vocabulary = tokenizer.get_vocab()
-        self.tool_end_id: int | None = vocabulary.get(TOOL_CALL_END)
-        """The token that ends a call."""
         self._start, self._end = vocabulary.get(THINK_START), vocabulary.get(THINK_END)
         self._ends_thoughts = {self._end, vocabulary.get(TOOL_CALL_START)}
         self._special_ids = frozenset(tokenizer.all_special_ids)

@@ -15,6 +15,7 @@ from palaver_server.core.logprobs import TokenLogprob
 from palaver_server.core.tools import ToolCallDelta
 from palaver_server.engine.tool_judge import ToolJudge
 from palaver_server.engine.vllm.answer import cuts
+from palaver_server.engine.vllm.answer.call_end import CallEnd
 from palaver_server.engine.vllm.answer.delta_stage import ConvertLogprobs
 from palaver_server.engine.vllm.answer.shortcut import Kind, shortcut_of
 from palaver_server.engine.vllm.answer.text import SpeechTrim, ThoughtTrim
@@ -60,6 +61,8 @@ class ParsedStage:
         self._parser = parser
         self._shortcut = shortcut_of(parser, reading.chat)
         self._reads_single_tokens = cuts.reads_single_tokens(parser)
+        self._reads_only_whole = cuts.reads_only_whole(parser, reading.chat)
+        self._unread_text = ""
         self._reading = reading
         self._prompt_token_ids = list(reading.prompt_token_ids)
         self._convert_logprobs = convert_logprobs
@@ -68,8 +71,7 @@ class ParsedStage:
         self._speech = SpeechTrim()
         self._thoughts = ThoughtTrim()
         self._calls: dict[int, _Call] = {}
-        self._tool_end_id: int | None = getattr(parser, "tool_end_id", None)
-        self._ended_call_count = 0
+        self._call_end = CallEnd(parser)
         self._held_token_count = 0
         self._held_logprobs: tuple[TokenLogprob, ...] = ()
         self._held_token_ids: tuple[int, ...] = ()
@@ -93,7 +95,8 @@ class ParsedStage:
         token_ids = completion.token_ids
         self.token_count += len(token_ids)
         self._held_token_count += len(token_ids)
-        kind = self._shortcut(completion.text, token_ids) if completion.finish_reason is None else None
+        may_be_short = completion.finish_reason is None and not self._reads_only_whole
+        kind = self._shortcut(completion.text, token_ids) if may_be_short else None
         if kind is None:
             return self._parse(completion, list(token_ids))
         if self._has_details:
@@ -114,8 +117,6 @@ class ParsedStage:
             thought, said, called = self._read(message)
             thoughts, text, calls = thoughts + thought, text + said, calls + called
         self._token_ids += token_ids
-        if self._tool_end_id is not None:
-            self._ended_call_count += token_ids.count(self._tool_end_id)
         self._hold_details(completion)
         if is_last:
             text += self._speech.flush()
@@ -127,10 +128,17 @@ class ParsedStage:
     def _messages(self, text: str, token_ids: list[int], *, is_last: bool) -> Iterator[DeltaMessage]:
         """Have the parser read, in pieces that it can take."""
         parser, chat = self._parser, self._reading.chat
+        if self._reads_only_whole:
+            self._unread_text += text
+            if is_last:
+                yield cuts.whole(
+                    parser, self._unread_text, [*self._token_ids, *token_ids], chat, self._prompt_token_ids
+                )
+            return
         pieces: Iterable[tuple[str, list[int]]] = [(text, token_ids)]
         if self._reads_single_tokens and len(token_ids) > 1:
-            if is_last and self.token_count == len(token_ids):
-                yield cuts.whole(parser, text, token_ids, chat)
+            if is_last and self.token_count == len(token_ids) and cuts.has_whole_way(parser):
+                yield cuts.whole(parser, text, token_ids, chat, self._prompt_token_ids)
                 return
             pieces = cuts.single_tokens(parser.model_tokenizer, text, token_ids, self._token_ids, chat)
         left = len(token_ids)
@@ -165,11 +173,18 @@ class ParsedStage:
         return told
 
     def _last_verdict(self, completion: CompletionOutput) -> list[ToolCallDelta]:
-        if self._tool_end_id is not None:
-            return self._verdict(is_cut_off=self._ended_call_count < len(self._calls))
-        # Formats whose end of a call is no token: what ended by itself was not cut off.
-        ended_by_itself = completion.finish_reason == "stop" and not isinstance(completion.stop_reason, str)
-        return self._verdict(is_cut_off=not ended_by_itself and not self._is_whole_json())
+        if not self._calls:
+            return []
+        _, call = max(self._calls.items())
+        has_ended_by_itself = completion.finish_reason == "stop" and not isinstance(completion.stop_reason, str)
+        return self._verdict(
+            is_cut_off=self._call_end.is_cut_off(
+                call.name,
+                "".join(call.arguments),
+                self._unread_text or completion.text,
+                has_ended_by_itself=has_ended_by_itself,
+            )
+        )
 
     def _verdict(self, *, is_cut_off: bool) -> list[ToolCallDelta]:
         """Tell the state of the last call, if there is one."""
@@ -178,9 +193,6 @@ class ParsedStage:
         index, call = max(self._calls.items())
         state, problem = self._reading.judge.judge(call.name, "".join(call.arguments), is_cut_off=is_cut_off)
         return [ToolCallDelta(index, state=state, problem=problem)]
-
-    def _is_whole_json(self) -> bool:
-        return not self._calls or "".join(max(self._calls.items())[1].arguments).rstrip().endswith("}")
 
     def _hold_details(self, completion: CompletionOutput) -> None:
         if self._convert_logprobs is not None:

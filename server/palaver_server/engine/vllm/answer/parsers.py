@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PretrainedConfig
 from vllm.config import ModelConfig
 from vllm.parser import Parser, ParserManager
+from vllm.parser.engine.adapters import ParserEngineToolAdapter
+from vllm.parser.engine.parser_engine import ParserEngine
 from vllm.tokenizers import TokenizerLike
 
 from palaver_server.engine.vllm.answer import glm_parser
@@ -137,4 +139,13 @@ class Parsers:
         if self._class is None:
             raise TypeError("this model's answers are plain text")
         tools: list[Any] | None = chat.tools
-        return self._class(self._tokenizer, tools, chat_template_kwargs=template_arguments, model_config=self._model)
+        parser = self._class(self._tokenizer, tools, chat_template_kwargs=template_arguments, model_config=self._model)
+        if isinstance(parser.tool_parser, ParserEngineToolAdapter):
+            _tell_all_calls(parser.tool_parser._parser_engine)  # noqa: SLF001  # vLLM has no word for it
+        return parser
+
+
+def _tell_all_calls(engine: ParserEngine) -> None:
+    """Have calls of tools that were not offered told: some parsers drop them, and what the model wrote is gone."""
+    if engine.parser_engine_config.validate_tool_names:
+        engine.parser_engine_config = replace(engine.parser_engine_config, validate_tool_names=False)

@@ -67,3 +67,17 @@ def tag_form(*alternatives: dict[str, Any]) -> Form:
     """A structural tag that allows each of these formats."""
     only = alternatives[0] if len(alternatives) == 1 else {"type": "or", "elements": list(alternatives)}
     return Form(Kind.TAG, json.dumps({"type": "structural_tag", "format": only}))
+
+
+def bounded(tag: dict[str, Any]) -> dict[str, Any]:
+    """The format of vLLM's structural tag with a limit on the white space in its JSON, which vLLM's own lack."""
+    pending: list[Any] = [tag]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending.extend(part)
+        elif isinstance(part, dict) and part.get("type") == "json_schema":
+            part["max_whitespace_cnt"] = part.get("max_whitespace_cnt") or MAX_WHITE_SPACE
+        elif isinstance(part, dict):
+            pending.extend(part.values())
+    return tag

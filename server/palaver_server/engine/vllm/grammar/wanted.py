@@ -15,7 +15,7 @@ from palaver_server.engine.vllm.answer.parsers import Parsers
 from palaver_server.engine.vllm.grammar import glm_calls
 from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.gate import Gate
-from palaver_server.engine.vllm.grammar.response import Asked, asked_form, tag_form, tag_format
+from palaver_server.engine.vllm.grammar.response import Asked, asked_form, bounded, tag_form, tag_format
 from palaver_server.engine.vllm.grammar.sound import sound_form
 from palaver_server.engine.vllm.grammar.thoughts import after_thoughts
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
@@ -99,7 +99,7 @@ class Forms:
         if outputs is None:
             return None
         if outputs.structural_tag is not None:
-            return Form(Kind.TAG, outputs.structural_tag)
+            return tag_form(bounded(json.loads(outputs.structural_tag)["format"]))
         schema = outputs.json if isinstance(outputs.json, str) else json.dumps(outputs.json)
         return Form(Kind.JSON, schema)
 
@@ -116,7 +116,7 @@ class Forms:
                 "cannot be had with tools that the model may call or not: the calls of this model have no grammar; "
                 "say by tool_choice which of the two is wanted",
             )
-        return tag_form(calls, self._part(response, request))
+        return tag_form(bounded(calls), self._part(response, request))
 
     def _part(self, asked: Asked, request: GenerationRequest) -> dict[str, Any]:
         """A form as part of a larger one."""

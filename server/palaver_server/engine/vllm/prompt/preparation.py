@@ -20,6 +20,7 @@ from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
 from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.tool_judge import ToolJudge, check_tools
+from palaver_server.engine.vllm.answer.argument_types import readable
 from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
 from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
 from palaver_server.engine.vllm.answer.parsers import Parsers
@@ -89,7 +90,7 @@ class Preparation:
         def new_stage(index: int) -> Stage:
             if not self.parsers.reads_anything:
                 return DeltaStage(index, convert, has_token_ids=wanted.token_ids)
-            parser = self.parsers.new(rendered.chat, rendered.prompt_token_ids, arguments)
+            parser = self.parsers.new(reading.chat, rendered.prompt_token_ids, arguments)
             return ParsedStage(index, parser, reading, convert, has_token_ids=wanted.token_ids)
 
         return VllmPrompt(
@@ -131,7 +132,7 @@ class Preparation:
 
     def _reading(self, request: GenerationRequest, rendered: Rendered) -> Reading:
         return Reading(
-            rendered.chat,
+            readable(rendered.chat, request.tools),
             rendered.prompt_token_ids,
             ToolJudge.of(request),
             has_thoughts=request.reasoning.is_included,
