@@ -20,11 +20,14 @@ from palaver_server.core.engine import ReportProgress
 from palaver_server.core.events import Delta, Event, Finished, Started
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
+from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.models.cache import default_cache_dir
 from palaver_server.models.store import ensure
 
 CONTEXT_LENGTH = 2048
+COALESCING_SECONDS = 0.1
+"""What the server has by default: the tokens of a crowd are bundled."""
 TINY_GLM = Path(__file__).parents[1] / "models" / "tiny-glm"
 MODEL_ID = "smollm2-135m-instruct"
 _serial = itertools.count()
@@ -43,7 +46,9 @@ async def loaded(model: Path, model_id: str) -> AsyncIterator[VllmEngine]:
     async def find_model(report: ReportProgress) -> str:
         return str(model)
 
-    engine = VllmEngine(find_model, model_id=model_id, flags=["--max-model-len", str(CONTEXT_LENGTH)])
+    policy = EnginePolicy(max_coalescing_seconds=COALESCING_SECONDS)
+    flags = ["--max-model-len", str(CONTEXT_LENGTH)]
+    engine = VllmEngine(find_model, model_id=model_id, flags=flags, policy=policy)
     # vLLM's dependencies warn of each other while they are imported; none of it is ours to mend.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from dataclasses import replace
@@ -106,6 +107,17 @@ async def test_thoughts_are_told_from_speech(glm: VllmEngine, name: str, *, stre
     assert told.calls == ()
     assert told.end.finish_reason is FinishReason.STOP
     assert (told.usage.reasoning_token_count > 0) == bool(told.thoughts)
+
+
+async def test_a_crowd_is_told_the_same_in_fewer_pieces(glm: VllmEngine) -> None:
+    names = [name for name in EXPECTED for _ in range(10)]
+
+    told = await asyncio.gather(*(tell(glm, ask(BY_NAME[name])) for name in names))
+
+    assert [(one.thoughts, one.speech) for one in told] == [EXPECTED[name] for name in names]
+    pieces = [delta.token_count for one in told for delta in one.deltas]
+    assert sum(pieces) / len(pieces) > 1.5
+    assert max(pieces) > 3  # a word of several tokens is no bundle yet
 
 
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)

@@ -53,7 +53,6 @@ class Engine:
 
     def __init__(self, tokenizer: Any, kind: str) -> None:
         from palaver_server.engine.vllm.answer.generations import Generations  # noqa: PLC0415
-        from palaver_server.engine.vllm.answer.pace import Pace  # noqa: PLC0415
         from palaver_server.engine.vllm.answer.pulse import Pulse  # noqa: PLC0415
 
         self.description = ModelDescription("test", context_length=100_000)
@@ -62,7 +61,7 @@ class Engine:
         self.kind = kind
         requests = SimpleNamespace(abort_requests=lambda *_: [])
         llm: Any = SimpleNamespace(generate=self._outputs, errored=False, output_processor=requests)
-        self._generations = Generations(llm, Pulse(Pace(0)))
+        self._generations = Generations(llm, Pulse())
         self.blocks: list[int] = []
 
     async def prepare(self, request: GenerationRequest) -> Any:

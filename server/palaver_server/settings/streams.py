@@ -13,9 +13,10 @@ class StreamSettings(BaseModel):
     """How streams are written."""
 
     coalescing_delay: Annotated[float, Field(ge=0, le=1, json_schema_extra=IN_SECONDS)] = Field(
-        0.05,
+        0.1,
         description="Seconds that a token may be held back at most, so that several go in one message: only those of "
-        "many streams of a busy server are, as much as its load asks for; 20 messages a second still flow. 0: never.",
+        "many streams are, as soon as each token in a message of its own would be more than 500 messages a second. "
+        "Ten pieces a second still read as flowing text. 0: never.",
     )
     slow_reader_timeout: Positive = Field(
         30.0,

@@ -14,6 +14,7 @@ from vllm.model_executor.models import registry
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.system_utils import get_mp_context
+from vllm.v1.engine import async_llm
 from vllm.v1.engine import utils as engine_utils
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.core import EngineCoreProc
@@ -23,8 +24,8 @@ from palaver_server.core.model import ModelDescription
 from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.answer.generations import Generations
-from palaver_server.engine.vllm.answer.pace import Pace
 from palaver_server.engine.vllm.answer.parsers import Parsers, choose_parsers
+from palaver_server.engine.vllm.answer.processor import BundleProcessor
 from palaver_server.engine.vllm.answer.pulse import Pulse
 from palaver_server.engine.vllm.answer.token_logprobs import TokenLogprobs
 from palaver_server.engine.vllm.arguments import EngineArgumentError, parse
@@ -133,8 +134,9 @@ def build(
         # vLLM binds memory by an executable in front of the interpreter's own, which a fork has not.
         forks = None if fork_server is None or arguments.engine.numa_bind else fork_server.context()
         target = Target if forks is None else ForkTarget
-        EngineCoreProc.run_engine_core = target(enter_engine_core if seat.count == 1 else enter_shared_engine_core)
-        pulse = Pulse(Pace(policy.max_coalescing_seconds))
+        enter = enter_engine_core if seat.count == 1 else enter_shared_engine_core
+        EngineCoreProc.run_engine_core = target(partial(enter, policy.max_coalescing_seconds))
+        pulse = Pulse()
         build_llm = partial(
             AsyncLLM.from_vllm_config,
             config,
@@ -145,9 +147,12 @@ def build(
             disable_log_stats=arguments.engine.disable_log_stats,
         )
         how_started = get_mp_context if forks is None else lambda: forks
-        with others_invited(seat), patched(engine_utils, "get_mp_context", how_started):
+        with (
+            others_invited(seat),
+            patched(engine_utils, "get_mp_context", how_started),
+            patched(async_llm, "OutputProcessor", BundleProcessor),
+        ):
             llm = build_llm(client_addresses=seat.addresses, client_count=seat.count, client_index=seat.index)
-    pulse.pace.govern(llm.output_processor, config.parallel_config.data_parallel_size)
     rendering = Rendering(llm, arguments, parser_names)
     rendering.warm_up()
     tokenizer = llm.renderer.get_tokenizer()

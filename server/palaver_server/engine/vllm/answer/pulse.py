@@ -6,23 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from vllm.v1.metrics.loggers import StatLoggerBase
 
-from palaver_server.engine.vllm.answer.pace import Pace
-
 if TYPE_CHECKING:
     from vllm.config import VllmConfig
     from vllm.v1.metrics.stats import IterationStats, SchedulerStats
 
 
 class Pulse:
-    """Counts signs of life, and sets the pace. Belongs to the event loop that reads the engine's outputs.
+    """Counts signs of life. Belongs to the event loop that reads the engine's outputs."""
 
-    Args:
-        pace: is told every step.
-    """
-
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self) -> None:
         self.beats = 0
-        self.pace = pace
         self.quiet_since: float | None = None
         """Since when a busy engine has not beaten, on the loop's clock; None for one that does, or is idle."""
         self._kv_cache_usage: dict[int, float] = {}
@@ -33,9 +26,8 @@ class Pulse:
         return max(self._kv_cache_usage.values(), default=0.0)
 
     def beat(self, engine_index: int, scheduler_stats: SchedulerStats | None) -> None:
-        """Take note of a step."""
+        """Take note of a step, or of several that the engine core has bundled."""
         self.beats += 1
-        self.pace.step()
         if scheduler_stats is not None:
             self._kv_cache_usage[engine_index] = scheduler_stats.kv_cache_usage
 

@@ -65,19 +65,23 @@ def _enter_fork(enter: Callable[[], Main], environment: dict[str, str]) -> Main:
     return main
 
 
-def enter_engine_core() -> Main:
-    """Begin an engine core: a process group of its own, the guard, the log."""
+def enter_engine_core(max_delay_seconds: float) -> Main:
+    """Begin an engine core: a process group of its own, the guard, the log.
+
+    Args:
+        max_delay_seconds: the longest that it is to hold a token back, to send several together.
+    """
     # A signal to the terminal's or the service's whole group must not reach the engine: it would end every request
     # half-written. The server drains first and then ends the engine itself.
     os.setpgid(0, 0)
     _enter()
-    return run_engine_core
+    return partial(run_engine_core, max_delay_seconds)
 
 
-def enter_shared_engine_core() -> Main:
-    """Begin an engine core that several front ends share."""
-    enter_engine_core()
-    return run_shared_engine_core
+def enter_shared_engine_core(max_delay_seconds: float) -> Main:
+    """Begin an engine core that several front ends share; see ``enter_engine_core``."""
+    enter_engine_core(max_delay_seconds)
+    return partial(run_shared_engine_core, max_delay_seconds)
 
 
 def enter_worker() -> Main:
@@ -86,21 +90,24 @@ def enter_worker() -> Main:
     return run_worker
 
 
-def run_engine_core(*args: Any, **kwargs: Any) -> None:
-    """Run vLLM's engine core; its workers become ours too."""
+def run_engine_core(max_delay_seconds: float, *args: Any, **kwargs: Any) -> None:
+    """Run vLLM's engine core; its workers become ours too, and its outputs are bundled."""
     from vllm.v1.engine.core import EngineCoreProc  # noqa: PLC0415  # after the guard
     from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415
 
+    from palaver_server.engine.vllm.bundling.queue import bundle_outputs  # noqa: PLC0415  # as above
+
     WorkerProc.worker_main = WorkerTarget(WorkerProc.worker_main)
+    bundle_outputs(max_delay_seconds)
     _run_to_the_end(EngineCoreProc.run_engine_core, args, kwargs)
 
 
-def run_shared_engine_core(*args: Any, **kwargs: Any) -> None:
+def run_shared_engine_core(max_delay_seconds: float, *args: Any, **kwargs: Any) -> None:
     """Run vLLM's engine core for several front ends."""
     from palaver_server.engine.vllm.processes.shared_core import tell_first_of_steps  # noqa: PLC0415  # after the guard
 
     tell_first_of_steps()
-    run_engine_core(*args, **kwargs)
+    run_engine_core(max_delay_seconds, *args, **kwargs)
 
 
 def run_worker(*args: Any, **kwargs: Any) -> None:
