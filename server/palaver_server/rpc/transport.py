@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 
 import grpc
 
+from palaver_server.rpc.wakeups import taken_together
+
 _MAX_SECONDS = 2_147_483
 """grpcio takes times as 32-bit milliseconds; this is 24 days."""
 
@@ -94,13 +96,15 @@ def new_server(
     At ``stop(grace)`` the server accepts nothing new, waits up to ``grace`` seconds for open calls, and ends those
     left with UNAVAILABLE. ``stop`` can return a moment before the cancelled handlers have run to their end.
     """
-    return grpc.aio.server(
-        interceptors=interceptors,
-        options=_options(limits, shares_port=shares_port),
-        maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
-        # Tokens are too short to gain by compression, and compressing together what a caller and we say leaks (CRIME).
-        compression=grpc.Compression.NoCompression,
-    )
+    with taken_together():
+        return grpc.aio.server(
+            interceptors=interceptors,
+            options=_options(limits, shares_port=shares_port),
+            maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
+            # Tokens are too short to gain by compression, and compressing together what a caller and we say leaks
+            # (CRIME).
+            compression=grpc.Compression.NoCompression,
+        )
 
 
 def _options(limits: ServerLimits, *, shares_port: bool) -> list[tuple[str, int]]:
