@@ -10,7 +10,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -24,6 +24,9 @@ from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.models.cache import default_cache_dir
 from palaver_server.models.store import ensure
+
+if TYPE_CHECKING:  # vLLM takes seconds to import
+    from palaver_server.engine.vllm.grammar.gate import Gate
 
 CONTEXT_LENGTH = 2048
 COALESCING_SECONDS = 0.1
@@ -114,3 +117,27 @@ def tokenizer() -> Any:
         import palaver_server.engine.vllm.prompt.preparation  # noqa: F401, PLC0415
 
         return get_tokenizer(str(TINY_GLM))
+
+
+@pytest.fixture(scope="session")
+def marked(tokenizer: Any) -> Any:
+    """The tiny GLM's vocabulary with the marks of every family of tool calls."""
+    from transformers import AddedToken, AutoTokenizer  # noqa: PLC0415
+
+    from tests.engine.families import MARKS, PLAIN_MARKS  # noqa: PLC0415
+
+    own = AutoTokenizer.from_pretrained(tokenizer.name_or_path)
+    own.add_special_tokens({"additional_special_tokens": MARKS})
+    own.add_tokens([AddedToken(mark, normalized=False) for mark in PLAIN_MARKS])
+    return own
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def marked_gate(marked: Any) -> AsyncIterator[Gate]:
+    """A gate for forms with that vocabulary."""
+    from palaver_server.engine.policy import FormLimits  # noqa: PLC0415
+    from tests.engine.compiling import new_gate  # noqa: PLC0415
+
+    gate, _ = new_gate(FormLimits(compile_seconds=20.0), marked)
+    yield gate
+    await gate.close()

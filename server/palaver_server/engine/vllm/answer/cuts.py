@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import structlog
 from tokenizers.decoders import DecodeStream
 from vllm.entrypoints.generate.base.protocol import DeltaFunctionCall, DeltaMessage, DeltaToolCall
 from vllm.parser import Parser
@@ -21,6 +22,8 @@ from vllm.tool_parsers.phi4mini_tool_parser import Phi4MiniJsonToolParser
 from vllm.tool_parsers.xlam_tool_parser import xLAMToolParser
 
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
+
+log = structlog.get_logger("palaver.engine")
 
 CONTEXT_TOKENS = 8
 """Tokens before a piece that its first token's text may depend on."""
@@ -49,14 +52,18 @@ def has_whole_way(parser: Parser) -> bool:
 
 def whole(
     parser: Parser, text: str, token_ids: Sequence[int], chat: VllmChatRequest, prompt_token_ids: Sequence[int]
-) -> DeltaMessage:
-    """Read an answer in one piece."""
+) -> DeltaMessage | None:
+    """Read an answer in one piece; None where the parser fails, as some do at an answer that is cut off."""
     thoughts: str | None = None
-    if isinstance(parser, DelegatingParser) and parser.is_reasoning_end(list(prompt_token_ids)):
-        # The prompt rules thoughts out. In a stream vLLM heeds that; in one piece it takes all for thoughts.
-        calls, speech = parser._extract_tool_calls(text, chat, enable_auto_tools=True)  # noqa: SLF001  # its second half
-    else:
-        thoughts, speech, calls = parser.parse(text, chat, enable_auto_tools=True, model_output_token_ids=token_ids)
+    try:
+        if isinstance(parser, DelegatingParser) and parser.is_reasoning_end(list(prompt_token_ids)):
+            # The prompt rules thoughts out. In a stream vLLM heeds that; in one piece it takes all for thoughts.
+            calls, speech = parser._extract_tool_calls(text, chat, enable_auto_tools=True)  # noqa: SLF001  # its second half
+        else:
+            thoughts, speech, calls = parser.parse(text, chat, enable_auto_tools=True, model_output_token_ids=token_ids)
+    except Exception as error:  # noqa: BLE001  # of whatever kind comes with what a model may write
+        log.info("parser_failed", error=type(error).__name__)  # its words may be the model's
+        return None
     return DeltaMessage(
         reasoning=thoughts,
         content=speech,

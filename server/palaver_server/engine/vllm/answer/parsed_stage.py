@@ -131,15 +131,17 @@ class ParsedStage:
         if self._reads_only_whole:
             self._unread_text += text
             if is_last:
-                yield cuts.whole(
-                    parser, self._unread_text, [*self._token_ids, *token_ids], chat, self._prompt_token_ids
-                )
+                text, token_ids = self._unread_text, [*self._token_ids, *token_ids]
+                message = cuts.whole(parser, text, token_ids, chat, self._prompt_token_ids)
+                yield message or DeltaMessage(content=text)
             return
         pieces: Iterable[tuple[str, list[int]]] = [(text, token_ids)]
         if self._reads_single_tokens and len(token_ids) > 1:
             if is_last and self.token_count == len(token_ids) and cuts.has_whole_way(parser):
-                yield cuts.whole(parser, text, token_ids, chat, self._prompt_token_ids)
-                return
+                message = cuts.whole(parser, text, token_ids, chat, self._prompt_token_ids)
+                if message is not None:
+                    yield message
+                    return
             pieces = cuts.single_tokens(parser.model_tokenizer, text, token_ids, self._token_ids, chat)
         left = len(token_ids)
         for piece, ids in pieces:

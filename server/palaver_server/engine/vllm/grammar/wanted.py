@@ -15,6 +15,7 @@ from palaver_server.engine.vllm.answer.parsers import Parsers
 from palaver_server.engine.vllm.grammar import glm_calls
 from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.gate import Gate
+from palaver_server.engine.vllm.grammar.listed_calls import list_schema
 from palaver_server.engine.vllm.grammar.response import Asked, asked_form, bounded, tag_form, tag_format
 from palaver_server.engine.vllm.grammar.sound import sound_form
 from palaver_server.engine.vllm.grammar.thoughts import after_thoughts
@@ -100,6 +101,8 @@ class Forms:
             return None
         if outputs.structural_tag is not None:
             return tag_form(bounded(json.loads(outputs.structural_tag)["format"]))
+        if request.tool_choice is ToolChoiceMode.REQUIRED:
+            return Form(Kind.JSON, json.dumps(list_schema(request)))
         schema = outputs.json if isinstance(outputs.json, str) else json.dumps(outputs.json)
         return Form(Kind.JSON, schema)
 
