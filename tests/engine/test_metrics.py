@@ -33,9 +33,12 @@ USUAL = {
 """What dashboards for vLLM ask for, and `palaver top`."""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engine() -> AsyncIterator[VllmEngine]:
-    """Of its own: vLLM tells the figures of that engine alone which was made last in a process."""
+    """Of its own: vLLM tells the figures of that engine alone which was made last in a process.
+
+    It ends with all others: they are forks of one process, which ends with the first of them.
+    """
     async with loaded(TINY_GLM, "tiny-glm") as engine:
         yield engine
 
