@@ -15,6 +15,7 @@ from palaver.v1 import chat_service_pb2_grpc, model_service_pb2_grpc, openai_ser
 from palaver_server.core.chat import Chat
 from palaver_server.core.loading import Loading
 from palaver_server.core.readiness import Readiness
+from palaver_server.rpc.by_name import by_name
 from palaver_server.rpc.chat_service import ChatService
 from palaver_server.rpc.entrance import Entrance
 from palaver_server.rpc.health import HealthServicer
@@ -54,7 +55,7 @@ class HealthPort:
     def __init__(self, readiness: Readiness, *, limits: ServerLimits, max_health_watches: int) -> None:
         self._server = new_server(limits, [CallInterceptor()])
         self._health = HealthServicer(readiness, SERVICES, max_watches=max_health_watches)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, by_name(self._server))
 
     async def start(self, listen: str) -> str:
         """Bind and answer; give the address as clients write it.
@@ -122,7 +123,7 @@ class RpcServer:
         )
         self._server = self._new_server(limits, entrance, load_reports)
         if load_reports is not None:
-            load_reports.add_to(self._server)
+            load_reports.add_to(by_name(self._server))
         # A server of its own: grpcio does not say by which of its sockets a call came, and the edge's calls are
         # counted already.
         self._edge_server = None if edge_entrance is None else self._new_server(limits, edge_entrance)
@@ -175,5 +176,5 @@ class RpcServer:
         )
         server = new_server(limits, [interceptor], shares_port=self._shares_port)
         for add_to in self._add_services:
-            add_to(server)
+            add_to(by_name(server))
         return server

@@ -11,6 +11,7 @@ from envoy.service.ratelimit.v3 import rls_pb2_grpc
 from palaver_server.core.identity.door import Door
 from palaver_server.core.identity.registry import KeyRegistry
 from palaver_server.core.limits.request_limiter import RequestLimiter
+from palaver_server.rpc.by_name import by_name
 from palaver_server.rpc.internal.authorization import AuthorizationService, CheckHttp
 from palaver_server.rpc.internal.rate_limit import RateLimitService
 from palaver_server.rpc.listener import bind
@@ -40,10 +41,10 @@ class InternalServer:
         room = limits.max_receive_message_bytes + FRAME_BYTES
         self._server = new_server(replace(limits, max_receive_message_bytes=room))
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(
-            AuthorizationService(door, check_http, decisions), self._server
+            AuthorizationService(door, check_http, decisions), by_name(self._server)
         )
         rls_pb2_grpc.add_RateLimitServiceServicer_to_server(
-            RateLimitService(registry, limiter, decisions), self._server
+            RateLimitService(registry, limiter, decisions), by_name(self._server)
         )
 
     async def start(self, socket: Path, access: UnixAccess) -> str:
