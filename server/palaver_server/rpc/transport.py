@@ -44,7 +44,11 @@ class ServerLimits:
 
     max_concurrent_rpcs: int = 4096
     """Calls at once on the whole server, health and reflection among them; beyond it a bare RESOURCE_EXHAUSTED without
-    details. Default 4096. Keep it well above the admission's room and queue, whose refusals say more."""
+    details. Default 4096. Keep it well above the admission's room and queue, whose refusals say more.
+
+    A call counts until gRPC has handed its last byte to the connection. An answer that the caller does not read, whole
+    or streamed, waits for that in gRPC's memory, long after its handler has ended and its place in the admission is
+    free; grpcio has no way to end it, so the connection's end is what bounds it."""
 
     max_connections: int = 512
     """Open connections on each listening address; one more is closed at once and its client tries again. Default 512:
@@ -75,7 +79,8 @@ class ServerLimits:
     lets clients find new servers behind a load balancer, and brings rotated certificates into use."""
 
     max_connection_age_grace_seconds: float = 3600.0
-    """Calls on such a connection may go on for this long. Default 1 h: must exceed the longest generation."""
+    """Calls on such a connection may go on for this long; then it is closed, and they end with UNAVAILABLE. Default
+    1 h: must exceed the longest generation."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -23,7 +23,12 @@ class TransportSettings(BaseModel):
     )
     max_connections: Count = Field(512, description="Open connections.")
     max_streams_per_connection: Count = Field(1024, description="Calls at once on one connection.")
-    max_calls: Count = Field(4096, description="Calls at once in all, health and reflection included.")
+    max_calls: Count = Field(
+        4096,
+        description="Calls at once in all, health and reflection included. One whose caller does not read the answer "
+        "counts until --edge-stream-idle ends it; on --listen, until its connection ends, after --max-connection-age "
+        "and --max-connection-age-grace at the latest.",
+    )
     max_health_watches: Count = Field(256, description="Open health watches; anybody may open one.")
     handshake_timeout: Positive = Field(10.0, description="Seconds for the handshakes of a new connection.")
     keepalive_time: Positive = Field(30.0, description="Seconds of silence after which a client is asked if it lives.")
