@@ -113,13 +113,57 @@ def test_ten_thousand_refused_calls_fill_no_disk(log_format):
         assert "9,990 times within 60 s" in lines[-1]
 
 
-async def test_content_is_logged_only_when_asked_for_and_then_redacted(serve):
+BOTH_WAYS = """
+import logging, sys
+from palaver_server.telemetry.lines import Lines
+from palaver_server.telemetry.log import configure_logging
+import structlog
+configure_logging("info", sys.argv[1], repeat_limit=2)
+structlog.contextvars.bind_contextvars(front_end=1)
+chain, lines = structlog.get_logger("palaver.access"), Lines("palaver.access")
+def by_chain(code, **more):
+    structlog.contextvars.bind_contextvars(request_id="mine")
+    chain.info("call", method="/x/Y", code=code, duration_ms=1.5, client="Zoë \\u2028 \\"", **more)
+    structlog.contextvars.unbind_contextvars("request_id")
+def by_lines(code, **more):
+    assert lines.are_written(logging.INFO)
+    fields = dict(method="/x/Y", code=code, duration_ms=1.5, client="Zoë \\u2028 \\"", **more)
+    lines.write(logging.INFO, {**fields, "event": "call", "request_id": "mine"})
+for write in (by_chain, by_lines):
+    write("OK", prompt_tokens=3, output_tokens=2, cached_tokens=0, labels={"team": ("a", "b")})
+    for _ in range(5):
+        write("UNAVAILABLE", reason="SERVER_DRAINING")
+    structlog.get_logger("palaver.app").info("between")
+    logging.getLogger().handlers[0].filters[0].tell_all()
+assert not lines.are_written(logging.DEBUG)
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_lines_of_calls_are_as_structlog_s_whole_chain_would_write_them(log_format):
+    run = subprocess.run(
+        [sys.executable, "-c", BOTH_WAYS, log_format], capture_output=True, text=True, timeout=60, check=True
+    )
+    written = re.sub(r"\d\d:\d\d:\d\d(\.\d{6}Z)?", "now", run.stderr).rstrip().split("\n")
+    by_chain, by_lines = written[:5], written[5:]
+    assert len(by_chain) == len(by_lines)
+    if log_format == "console":
+        assert by_lines == by_chain
+        assert by_lines[0].startswith("now Y OK 1.5 ms  3+2 tokens  mine ")
+        return
+    told = [json.loads(line) for line in by_lines]
+    assert told == [json.loads(line) for line in by_chain]
+    assert (told[0]["front_end"], told[0]["request_id"], told[4]["repeated"]) == (1, "mine", 3)
+
+
+async def test_content_is_logged_only_when_asked_for_and_then_redacted(serve, caplog):
     text = "my key is sk-abcdefghijklmnopqrstuvwxyz, mail ada@example.org, ring +49 30 901820"
     quiet = await serve()
+    caplog.set_level(logging.INFO, "palaver.access")
     with structlog.testing.capture_logs() as lines:
         await quiet.chat.Chat(chat_request(text))
-    assert [line["event"] for line in lines] == ["call"]
-    assert "my key" not in str(lines)
+    assert (lines, [line.msg["event"] for line in caplog.records]) == ([], ["call"])
+    assert "my key" not in caplog.text
     loud = await serve(log_content=True)
     with structlog.testing.capture_logs() as lines:
         await loud.chat.Chat(chat_request(text), metadata=[("x-request-id", "mine")])

@@ -6,11 +6,10 @@ where the operator asks for them, the caller's names for its user and its labels
 
 from __future__ import annotations
 
-import structlog
+import logging
 
 from palaver_server.telemetry.call_record import UNKNOWN, CallRecord
-
-log = structlog.get_logger("palaver.access")
+from palaver_server.telemetry.lines import Lines
 
 QUIET_SERVICES = ("grpc.health.", "grpc.reflection.", "xds.service.orca.")
 """Probes come every few seconds, and load balancers: their lines are written at debug level."""
@@ -24,11 +23,16 @@ class AccessLog:
     """
 
     def __init__(self, *, has_user_ids: bool) -> None:
+        self._lines = Lines("palaver.access")
         self._has_user_ids = has_user_ids
 
     def call_ended(self, record: CallRecord) -> None:
         """Write the line of a call."""
-        write = log.debug if record.service.startswith(QUIET_SERVICES) else log.info
+        level = logging.DEBUG if record.service.startswith(QUIET_SERVICES) else logging.INFO
+        if self._lines.are_written(level):
+            self._lines.write(level, self._fields(record))
+
+    def _fields(self, record: CallRecord) -> dict[str, object]:
         fields: dict[str, object] = {
             "method": UNKNOWN if record.service == UNKNOWN else f"/{record.service}/{record.method}",
             "code": record.code,
@@ -58,7 +62,9 @@ class AccessLog:
                 }
             if answer.finish_reasons:
                 fields["finish_reason"] = ",".join(answer.finish_reasons)
-        write("call", **fields)
+        fields["event"] = "call"
+        fields["request_id"] = record.request_id
+        return fields
 
 
 def _ms(seconds: float) -> float:
