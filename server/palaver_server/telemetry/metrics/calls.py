@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
 from palaver_server.telemetry.call_record import AnswerRecord, CallRecord
+from palaver_server.telemetry.metrics.series import Count, Spread
 
 MAX_CLIENTS = 256
 """Clients with series of their own, first come first served; all others share ``OTHER_CLIENTS``."""
@@ -23,11 +24,11 @@ class CallMetrics:
     """Implements ``telemetry.call_record.CallObserver``."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(name, meaning, labels, registry=registry)
+        def counter(name: str, meaning: str, *labels: str) -> Count:
+            return Count(registry, name, meaning, labels)
 
-        def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, meaning, labels, buckets=buckets, registry=registry)
+        def histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Spread:
+            return Spread(registry, name, meaning, buckets, labels)
 
         self._calls = counter(
             "palaver_calls_total",
@@ -77,33 +78,33 @@ class CallMetrics:
         )
         self._clients: set[str] = set()
         for kind in ("prompt", "cached_prompt", "output", "reasoning"):
-            self._tokens.labels(kind)  # there from the start: a rate needs a first value
+            self._tokens.add(0, (kind,))  # there from the start: a rate needs a first value
 
     def call_ended(self, record: CallRecord) -> None:
         """Count a call."""
-        exemplar = None if record.trace_id is None else {"trace_id": record.trace_id}
-        service, method, client = record.service, record.method, self._client(record.client)
-        self._calls.labels(service, method, record.code, record.tier or NO_TIER).inc(1, exemplar)
-        self._duration.labels(service, method).observe(record.duration_seconds, exemplar)
-        self._client_calls.labels(client, record.code).inc()
+        trace_id, code, client = record.trace_id, record.code, self._client(record.client)
+        service, method = record.service, record.method
+        self._calls.add(1, (service, method, code, record.tier or NO_TIER), trace_id)
+        self._duration.observe(record.duration_seconds, (service, method), trace_id)
+        self._client_calls.add(1, (client, code))
         if record.reason is not None:
-            self._errors.labels(method, record.reason).inc(1, exemplar)
+            self._errors.add(1, (method, record.reason), trace_id)
         if record.answer is not None:
-            self._count_answer(record.answer, client, exemplar)
+            self._count_answer(record.answer, client, trace_id)
             lag = record.reader_lag_seconds
             if lag is not None and lag >= SLOW_READER_SECONDS:
-                self._slow_readers.inc()
+                self._slow_readers.add(1)
 
-    def _count_answer(self, answer: AnswerRecord, client: str, exemplar: dict[str, str] | None) -> None:
-        self._tokens.labels("prompt").inc(answer.prompt_tokens)
-        self._tokens.labels("cached_prompt").inc(answer.cached_prompt_tokens)
-        self._tokens.labels("output").inc(answer.output_tokens)
-        self._tokens.labels("reasoning").inc(answer.reasoning_tokens)
-        self._client_tokens.labels(client, "prompt").inc(answer.prompt_tokens)
-        self._client_tokens.labels(client, "output").inc(answer.output_tokens)
+    def _count_answer(self, answer: AnswerRecord, client: str, trace_id: str | None) -> None:
+        self._tokens.add(answer.prompt_tokens, ("prompt",))
+        self._tokens.add(answer.cached_prompt_tokens, ("cached_prompt",))
+        self._tokens.add(answer.output_tokens, ("output",))
+        self._tokens.add(answer.reasoning_tokens, ("reasoning",))
+        self._client_tokens.add(answer.prompt_tokens, (client, "prompt"))
+        self._client_tokens.add(answer.output_tokens, (client, "output"))
         if answer.is_streamed:
-            self._deltas.inc(answer.delta_count)
-            self._streamed_tokens.inc(answer.output_tokens)
+            self._deltas.add(answer.delta_count)
+            self._streamed_tokens.add(answer.output_tokens)
         for histogram, seconds in (
             (self._admission, answer.admitted_seconds),
             (self._engine_queue, answer.engine_queue_seconds),
@@ -111,7 +112,7 @@ class CallMetrics:
             (self._per_token, answer.seconds_per_token),
         ):
             if seconds is not None:
-                histogram.observe(seconds, exemplar)
+                histogram.observe(seconds, (), trace_id)
 
     def _client(self, client: str) -> str:
         if client in self._clients:
