@@ -125,6 +125,7 @@ async def test_who_asks_before_sending_a_body_is_told_to_go_on_or_refused_at_onc
     good = request(f"POST {CHAT} HTTP/1.1", HOST, "Content-Type: application/json", *length)
     answer = await raw(pair, [good, body], pause=0.1)
     assert answer.data.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), answer.data
+    length = ("Content-Length: 100000", "Expect: 100-continue")  # a short one would be waited for
     refused = await raw(pair, [request(f"POST {CHAT} HTTP/1.1", HOST, "Content-Type: text/plain", *length)])
     assert b"HTTP/1.1 415 " in refused.data
 

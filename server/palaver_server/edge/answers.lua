@@ -1,4 +1,4 @@
--- Five things that no setting of Envoy does.
+-- Seven things that no setting of Envoy does.
 
 -- A caller's request id goes into logs and answers as it is: one that could break either, or hide a text in them, gets
 -- another in its place.
@@ -12,6 +12,8 @@ function envoy_on_request(handle)
     handle:streamInfo():dynamicMetadata():set("palaver", "is_web", true)
   end
   refuse_body(handle)
+  await_short_body(handle)
+  ask_for_head(handle)
 end
 
 -- With GET, HTTP gives a body no meaning, and Envoy would drop it: whoever puts fields there is told. Nothing waits where
@@ -23,6 +25,46 @@ function refuse_body(handle)
   local body = handle:body()
   if body ~= nil and body:length() > 0 then
     handle:respond({ [":status"] = "400" }, "This method takes no body; its fields are query parameters.")
+  end
+end
+
+-- What nobody serves is refused at once, and HTTP/2 then ends the stream of a body that still comes (RFC 9113, section
+-- 8.1), which clients such as curl 7 take for an error in place of the answer. A body that is short by its own account is
+-- waited for; to wait for a long one would be to take in what is refused.
+SHORT_BODY = 65536
+
+function await_short_body(handle)
+  if handle:metadata():get("is_served") then
+    return
+  end
+  local declared = handle:headers():get("content-length")
+  local length = declared and tonumber(declared)
+  if length and length > 0 and length <= SHORT_BODY then
+    handle:body()
+  end
+end
+
+-- HEAD is GET without the body (RFC 9110, section 9.3.2), and the contract has GET alone.
+function ask_for_head(handle)
+  local headers = handle:headers()
+  if headers:get(":method") == "HEAD" and handle:metadata():get("takes_no_body") then
+    headers:replace(":method", "GET")
+    handle:streamInfo():dynamicMetadata():set("palaver", "is_head", true)
+  end
+end
+
+function is_head(handle)
+  local ours = handle:streamInfo():dynamicMetadata():get("palaver")
+  return ours ~= nil and ours["is_head"]
+end
+
+-- The headers of GET, the length of its body among them, without the body.
+function leave_out_body(handle)
+  local body = handle:body(true)
+  if body:length() > 0 then
+    local length = tostring(body:length())
+    body:setBytes("")
+    handle:headers():replace("content-length", length)
   end
 end
 
@@ -43,7 +85,7 @@ end
 --
 -- A refusal that Envoy passes on for the server has its gRPC status already. For gRPC-Web, Envoy would make one of the
 -- HTTP status (UNAVAILABLE of a 429): here it becomes the gRPC answer that it is for gRPC callers.
-function envoy_on_response(handle)
+function shape(handle)
   local headers = handle:headers()
   local is_refusal = headers:get("x-palaver-error") ~= nil and headers:get("grpc-status") ~= nil
   if is_refusal and headers:get(":status") ~= "200" then
@@ -71,4 +113,11 @@ function envoy_on_response(handle)
   end
   local length = handle:body(true):setBytes(chosen) -- waits for the body: headers taken before are stale now
   handle:headers():replace("content-length", tostring(length))
+end
+
+function envoy_on_response(handle)
+  shape(handle)
+  if is_head(handle) then
+    leave_out_body(handle)
+  end
 end
