@@ -1,13 +1,14 @@
-"""One real engine for all tests of this folder that need one: starting it takes half a minute.
+"""Real engines for all tests of this folder that need one: starting one takes half a minute.
 
-It runs the embedded model.
+They end with the session. A process is made for one engine at a time: the end of either takes all processes of engines
+along that this process has started.
 """
 
 from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.engine import VllmEngine
 from palaver_server.models.cache import default_cache_dir
 from palaver_server.models.store import ensure
+from tests.engine.living import deaths, shared
 
 if TYPE_CHECKING:  # vLLM takes seconds to import
     from palaver_server.engine.vllm.grammar.gate import Gate
@@ -43,8 +45,8 @@ def model() -> Path:
 
 
 @asynccontextmanager
-async def loaded(model: Path, model_id: str) -> AsyncIterator[VllmEngine]:
-    """An engine in this process, from its start to its end."""
+async def loaded(fixture: str, model: Path, model_id: str) -> AsyncIterator[VllmEngine]:
+    """An engine in this process, from its start to its end, for the fixture of a session."""
 
     async def find_model(report: ReportProgress) -> str:
         return str(model)
@@ -56,13 +58,25 @@ async def loaded(model: Path, model_id: str) -> AsyncIterator[VllmEngine]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         await engine.load(lambda progress: None)
-    yield engine
+    with shared(fixture, engine):
+        yield engine
     await engine.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def engines_live(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Say plainly that an engine is dead: before each test that needs it, and after the one in which it died."""
+    if told := deaths(request.fixturenames):
+        pytest.fail(told, pytrace=False)
+    were_alive = not deaths()
+    yield
+    if were_alive and (told := deaths()):
+        pytest.fail(told, pytrace=False)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engine(model: Path) -> AsyncIterator[VllmEngine]:
-    async with loaded(model, MODEL_ID) as engine:
+    async with loaded("engine", model, MODEL_ID) as engine:
         yield engine
 
 
@@ -102,7 +116,7 @@ async def answer(engine: VllmEngine, request: GenerationRequest) -> Answer:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def glm() -> AsyncIterator[VllmEngine]:
     """The tiny GLM: seconds to start, real thoughts and calls."""
-    async with loaded(TINY_GLM, "tiny-glm") as engine:
+    async with loaded("glm", TINY_GLM, "tiny-glm") as engine:
         yield engine
 
 
