@@ -169,12 +169,13 @@ class Family:
     def read(self, text: str, cuts: Iterable[int] = (), finish: str = "stop", prompt: str = "Hi") -> WholeChoice:
         """Read a text in pieces."""
         from palaver_server.engine.tool_judge import ToolJudge  # noqa: PLC0415
-        from palaver_server.engine.vllm.answer.argument_types import readable  # noqa: PLC0415
         from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading  # noqa: PLC0415
 
-        chat, prompt_ids = readable(self.chat, [self.tool]), self.tokenizer.encode(prompt, add_special_tokens=False)
+        chat = self.parsers.to_read_by(self.chat, [self.tool])
+        prompt_ids = self.tokenizer.encode(prompt, add_special_tokens=False)
         parser = self.parsers.new(chat, prompt_ids, {})
-        stage = ParsedStage(0, parser, Reading(chat, prompt_ids, ToolJudge([self.tool])))
+        judge = ToolJudge([self.tool], allows_calls=self.chat.tool_choice != "none")
+        stage = ParsedStage(0, parser, Reading(chat, prompt_ids, judge))
         answer = WholeAnswer()
         for output in outputs(self.tokenizer, text, cuts, finish):
             if (delta := stage.feed(output)) is not None:

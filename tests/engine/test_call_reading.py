@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaver_server.core.answer import WholeChoice
-from palaver_server.core.tools import Tool, ToolCallState
+from palaver_server.core.tools import Tool, ToolCallState, ToolChoiceMode
 from tests.engine.families import ALL, Family, new_family
 
 if TYPE_CHECKING:  # vLLM takes seconds to import
@@ -120,6 +120,23 @@ async def test_a_call_of_a_tool_that_nobody_offered_is_told(marked: Any, marked_
     for cuts in ((), EVERY_TOKEN):
         told = found.read(ALL[name]("get_time", ARGUMENTS), cuts)
         assert [(one.name, one.state) for one in told.tool_calls] == [("get_time", ToolCallState.UNKNOWN_TOOL)]
+
+
+@pytest.mark.parametrize(
+    ("name", "reasoning"), [*((name, None) for name in ALL), ("glm45", "glm45"), ("qwen3_coder", "qwen3")]
+)
+async def test_a_call_where_none_is_allowed_is_told_or_stays_in_the_text(
+    marked: Any, marked_gate: Gate, name: str, reasoning: str | None
+) -> None:
+    found = await new_family(marked, marked_gate, name, WEATHER, choice=ToolChoiceMode.NONE, reasoning=reasoning)
+    call = ALL[name]("get_weather", ARGUMENTS)
+
+    for cuts in ((), EVERY_TOKEN):
+        told = found.read(call, cuts)
+        if told.tool_calls:
+            assert [(one.name, one.state) for one in told.tool_calls] == [("get_weather", ToolCallState.UNKNOWN_TOOL)]
+        else:
+            assert told.text == call
 
 
 @FAMILIES

@@ -14,7 +14,9 @@ from vllm.parser.engine.adapters import ParserEngineToolAdapter
 from vllm.parser.engine.parser_engine import ParserEngine
 from vllm.tokenizers import TokenizerLike
 
+from palaver_server.core.tools import Tool
 from palaver_server.engine.vllm.answer import glm_parser
+from palaver_server.engine.vllm.answer.argument_types import readable
 from palaver_server.engine.vllm.answer.marks import remember_marks
 from palaver_server.engine.vllm.arguments import VllmArguments
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest
@@ -86,6 +88,8 @@ class Parsers:
             tools is not None and tools.supports_required_and_named and not tools.engine_based_streaming
         )
         """Whether the model can be made to call some tool or other."""
+        # These read calls where none are allowed, too, and then drop them. The others leave them in the text.
+        self._drops_forbidden_calls = tools is not None and tools.engine_based_streaming
         self.has_soft_switch = self._is_glm
         """Whether ``/nothink`` at the end of a user's message switches thinking off."""
 
@@ -93,6 +97,17 @@ class Parsers:
     def reads_anything(self) -> bool:
         """Whether an answer is more than text."""
         return self._class is not None
+
+    def to_read_by(self, chat: VllmChatRequest, tools: Sequence[Tool]) -> VllmChatRequest:
+        """Give the request by which an answer is read: all that the model writes shall be told.
+
+        Args:
+            chat: by which the prompt was rendered.
+            tools: those on offer.
+        """
+        if self._drops_forbidden_calls and chat.tools and chat.tool_choice == "none":
+            chat = chat.model_copy(update={"tool_choice": "auto"})
+        return readable(chat, tools)
 
     def new(self, chat: VllmChatRequest, prompt_token_ids: Sequence[int], template_arguments: dict[str, Any]) -> Parser:
         """Make the parser of one choice."""

@@ -20,7 +20,6 @@ from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
 from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.tool_judge import ToolJudge, check_tools
-from palaver_server.engine.vllm.answer.argument_types import readable
 from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
 from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
 from palaver_server.engine.vllm.answer.parsers import Parsers
@@ -132,7 +131,7 @@ class Preparation:
 
     def _reading(self, request: GenerationRequest, rendered: Rendered) -> Reading:
         return Reading(
-            readable(rendered.chat, request.tools),
+            self.parsers.to_read_by(rendered.chat, request.tools),
             rendered.prompt_token_ids,
             ToolJudge.of(request),
             has_thoughts=request.reasoning.is_included,
