@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -79,13 +79,17 @@ def request_id_from(given: str | bytes | None) -> str:
     """The caller's own request id if it may stand in a log, else a new one."""
     if isinstance(given, str) and _ACCEPTABLE_ID.fullmatch(given):
         return given
-    return uuid.uuid4().hex
+    return _unique()
 
 
 def new_answer_id(call: Call, kind: str) -> str:
     """Name the answer of a call ``chat-...`` or as ``kind`` says, and note it: two calls may share a request id."""
-    call.answer_id = f"{kind}-{uuid.uuid4().hex}"
+    call.answer_id = f"{kind}-{_unique()}"
     return call.answer_id
+
+
+def _unique() -> str:
+    return os.urandom(16).hex()
 
 
 def deadline_of(context: Context) -> float | None:

@@ -64,9 +64,7 @@ def _answer(call: Call) -> AnswerRecord | None:
         model=call.model,
         answer_id=call.answer_id,
         is_streamed=generation.is_streamed,
-        options={
-            name: value for name in _OPTIONS if (value := getattr(generation.options, name)) not in (None, (), {})
-        },
+        options=partial(_given, generation.options),
         prompt_tokens=usage.prompt_token_count or (0 if call.started is None else call.started.prompt_token_count),
         cached_prompt_tokens=usage.cached_prompt_token_count,
         output_tokens=usage.output_token_count or max(call.streamed_token_count, milestones.given_up_token_count),
@@ -81,6 +79,10 @@ def _answer(call: Call) -> AnswerRecord | None:
         engine_first_token_seconds=timings.first_token_seconds,
         engine_total_seconds=timings.total_seconds,
     )
+
+
+def _given(options: GenerationOptions) -> dict[str, object]:
+    return {name: value for name in _OPTIONS if (value := getattr(options, name)) not in (None, (), {})}
 
 
 def _prompt(messages: Sequence[Message]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import urllib.parse
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 
 from palaver_server.core.errors import PalaverError, Reason
@@ -113,6 +114,7 @@ def address_from(peer: str) -> str | None:
     return urllib.parse.unquote(place).rpartition(":")[0].strip("[]")
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(address: str | None) -> bool:
     """Tell whether a caller is on this machine; one who comes by a unix socket is."""
     if address is None:

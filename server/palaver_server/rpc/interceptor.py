@@ -27,6 +27,8 @@ log = structlog.get_logger("palaver.calls")
 Handler = Any
 Context = Any
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
 LoadTrailers = Callable[[], tuple[tuple[str, bytes], ...]]
 
 DEADLINE_SLACK_SECONDS = 0.1
@@ -146,7 +148,7 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
     if around.keeps_answers:
         call.pieces = []
     token = current_call.set(call)
-    structlog.contextvars.bind_contextvars(request_id=call.request_id)
+    bound = structlog.contextvars.bind_contextvars(request_id=call.request_id)
     code, reason = grpc.StatusCode.OK, None
     try:
         if around.entrance is not None:
@@ -177,7 +179,7 @@ async def _call(method: str, context: Context, around: _Around, *, is_known: boo
         record = record_of(call, code, reason, metadata)
         for observer in around.observers:
             observer.call_ended(record)
-        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.reset_contextvars(**bound)
         current_call.reset(token)
 
 
@@ -210,7 +212,7 @@ def _code_of(context: Context) -> grpc.StatusCode:
     code = context.code()  # a number where grpcio set it, a member where a servicer did
     if isinstance(code, grpc.StatusCode):
         return code
-    return next((known for known in grpc.StatusCode if known.value[0] == code), grpc.StatusCode.UNKNOWN)
+    return _CODES.get(code, grpc.StatusCode.UNKNOWN)
 
 
 def _ended_by_caller(context: Context) -> tuple[grpc.StatusCode, Reason]:

@@ -13,7 +13,7 @@ UNKNOWN = "unknown"
 """Service and method of a call to a method that does not exist: callers must not be able to invent label values."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AnswerRecord:
     """Of a call that asked for an answer: how far it came. None is what did not happen or is not known."""
 
@@ -21,8 +21,8 @@ class AnswerRecord:
     is_streamed: bool
     answer_id: str = ""
     """The server's own, unique name for the answer; empty where none began."""
-    options: Mapping[str, object] = field(default_factory=dict)
-    """Sampling options as the caller gave them, by the names of ``core.options.GenerationOptions``."""
+    options: Callable[[], Mapping[str, object]] = dict
+    """Gives the sampling options as the caller gave them, by the names of ``core.options.GenerationOptions``."""
     prompt_tokens: int = 0
     """0 until the prompt has been accepted."""
     cached_prompt_tokens: int = 0

@@ -159,8 +159,9 @@ def _gen_ai_attributes(record: CallRecord, answer: AnswerRecord) -> dict[str, At
     }
     if answer.answer_id:
         attributes["gen_ai.response.id"] = answer.answer_id
+    options = answer.options()
     for option, attribute in _OPTIONS.items():
-        value = answer.options.get(option)
+        value = options.get(option)
         if isinstance(value, int | float):
             attributes[attribute] = value
     if answer.finish_reasons:
