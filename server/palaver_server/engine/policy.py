@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from palaver_server.core.context import ContextOverflow
 from palaver_server.core.errors import invalid_field
 from palaver_server.core.generation import GenerationRequest
 from palaver_server.core.options import GenerationOptions
+
+_UNSET: tuple[object, ...] = (None, (), {})
+"""What an option that nobody has set is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,12 @@ class EnginePolicy:
     """How long a token of a stream may be held back under load; 0 for not at all."""
     form_limits: FormLimits = field(default_factory=FormLimits)
     """What the form of an answer may cost."""
+    _given: tuple[tuple[str, Any], ...] = field(init=False, repr=False, compare=False)
+    """Of the defaults, those that there are."""
+
+    def __post_init__(self) -> None:
+        given = ((option.name, getattr(self.defaults, option.name)) for option in fields(self.defaults))
+        object.__setattr__(self, "_given", tuple((name, value) for name, value in given if value not in _UNSET))
 
     def output_limit(self, context_length: int) -> int:
         """The most output tokens of one choice."""
@@ -49,8 +59,8 @@ class EnginePolicy:
 
     def completed(self, options: GenerationOptions) -> GenerationOptions:
         """Give a request's options the defaults for what it leaves unset."""
-        unset = {field.name for field in fields(options) if getattr(options, field.name) in (None, (), {})}
-        return replace(options, **{name: getattr(self.defaults, name) for name in unset})
+        missing = {name: value for name, value in self._given if getattr(options, name) in _UNSET}
+        return replace(options, **missing) if missing else options
 
     def check_output(self, request: GenerationRequest, context_length: int) -> None:
         """See that a request asks for no more output than there can be.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from palaver.v1 import generation_options_pb2
 from palaver_server.core.options import GenerationOptions, RepetitionDetection
@@ -38,6 +38,8 @@ _SWITCHES: dict[_Switch, str] = {
 """By the contract's name: the domain's."""
 _List = Literal["stop_sequences", "stop_token_ids", "bad_words", "allowed_token_ids", "logprob_token_ids"]
 _LISTS: tuple[_List, ...] = get_args(_List)
+_AS_THEY_ARE = {knob: str(knob) for knob in _KNOBS} | _SWITCHES | {"stop_before_deadline": "stops_before_deadline"}
+"""By the contract's name: the domain's, where the value is the same."""
 
 
 def options_from_proto(options: generation_options_pb2.GenerationOptions, field_prefix: str = "") -> GenerationOptions:
@@ -46,16 +48,20 @@ def options_from_proto(options: generation_options_pb2.GenerationOptions, field_
     Raises:
         PalaverError: ``INVALID_FIELD``: a length of time is malformed.
     """
-    said: dict[str, object] = {knob: getattr(options, knob) for knob in _KNOBS if options.HasField(knob)}
-    said |= {ours: getattr(options, name) for name, ours in _SWITCHES.items() if options.HasField(name)}
-    said |= {name: tuple(values) for name in _LISTS if (values := getattr(options, name))}
-    if options.logit_bias:
-        said["logit_bias"] = dict(options.logit_bias)
-    if options.HasField("time_limit"):
-        said["time_limit_seconds"] = seconds_from_proto(options.time_limit, f"{field_prefix}options.time_limit")
-    if options.HasField("repetition_detection"):
-        said["repetition_detection"] = _repetition_from_proto(options.repetition_detection)
-    return GenerationOptions(**said, stops_before_deadline=options.stop_before_deadline)  # type: ignore[arg-type]
+    said: dict[str, Any] = {}
+    for field, value in options.ListFields():  # most requests set two of some thirty
+        name = field.name
+        if (ours := _AS_THEY_ARE.get(name)) is not None:
+            said[ours] = value
+        elif name in _LISTS:
+            said[name] = tuple(value)
+        elif name == "logit_bias":
+            said[name] = dict(value)
+        elif name == "time_limit":
+            said["time_limit_seconds"] = seconds_from_proto(value, f"{field_prefix}options.time_limit")
+        elif name == "repetition_detection":
+            said[name] = _repetition_from_proto(value)
+    return GenerationOptions(**said)
 
 
 def options_to_proto(options: GenerationOptions) -> generation_options_pb2.GenerationOptions:

@@ -54,6 +54,8 @@ _OVERFLOWS = {
     context_policy_pb2.CONTEXT_OVERFLOW_TRUNCATE_START: ContextOverflow.TRUNCATE_START,
     context_policy_pb2.CONTEXT_OVERFLOW_TRUNCATE_END: ContextOverflow.TRUNCATE_END,
 }
+_NO_REASONING_OPTIONS = ReasoningOptions()
+_NO_CONTEXT_POLICY = ContextPolicy()
 
 
 def request_from_proto(
@@ -77,17 +79,19 @@ def request_from_proto(
         request_id=request_id,
         client=client,
         model=chat.model.removeprefix("models/"),
-        messages=tuple(_message_from_proto(message) for message in chat.messages),
+        messages=tuple(map(_message_from_proto, chat.messages)),
         options=options_from_proto(chat.options, field_prefix),
         is_streamed=is_streamed,
         field_prefix=field_prefix,
         deadline=deadline,
-        tools=tuple(_tool_from_proto(tool) for tool in chat.tools),
+        tools=tuple(map(_tool_from_proto, chat.tools)),
         tool_choice=_tool_choice_from_proto(chat.tool_choice) if chat.HasField("tool_choice") else None,
         is_parallel_calling=chat.parallel_tool_calls if chat.HasField("parallel_tool_calls") else True,
         response_format=_format_from_proto(chat.response_format) if chat.HasField("response_format") else None,
-        reasoning=_reasoning_from_proto(chat.reasoning),
-        context_policy=_context_policy_from_proto(chat.context_policy),
+        reasoning=_reasoning_from_proto(chat.reasoning) if chat.HasField("reasoning") else _NO_REASONING_OPTIONS,
+        context_policy=_context_policy_from_proto(chat.context_policy)
+        if chat.HasField("context_policy")
+        else _NO_CONTEXT_POLICY,
         continues_final_message=chat.continue_final_message,
         chat_template_arguments=parse_template_arguments(chat.chat_template_arguments_json, field_prefix),
         response_options=ResponseOptions(
@@ -106,8 +110,8 @@ def request_from_proto(
 def _message_from_proto(message: message_pb2.Message) -> Message:
     return Message(
         role=_ROLES[message.role],
-        content=tuple(TextPart(part.text) for part in message.content),
-        tool_calls=tuple(ToolCall(call.id, call.name, call.arguments_json) for call in message.tool_calls),
+        content=tuple([TextPart(part.text) for part in message.content]),
+        tool_calls=tuple([ToolCall(call.id, call.name, call.arguments_json) for call in message.tool_calls]),
         tool_call_id=message.tool_call_id,
         reasoning=message.reasoning,
         name=message.name,

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from palaver_server.core.errors import invalid_field
 
 _NANOS_A_SECOND = 1_000_000_000
+_NANOS_A_MICROSECOND = 1000
+_MICROS_A_SECOND = 1_000_000
 
 
 def timestamp_now() -> timestamp_pb2.Timestamp:
-    """The time of day, in UTC."""
-    now = timestamp_pb2.Timestamp()
-    now.FromDatetime(datetime.now(UTC))
-    return now
+    """The time of day, in UTC, in microseconds."""
+    seconds, nanos = divmod(time.time_ns(), _NANOS_A_SECOND)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos - nanos % _NANOS_A_MICROSECOND)
 
 
 def duration_to_proto(seconds: float | None) -> duration_pb2.Duration | None:
     """A length of time; None stays unset."""
     if seconds is None:
         return None
-    duration = duration_pb2.Duration()
-    duration.FromMicroseconds(round(max(seconds, 0.0) * 1e6))
-    return duration
+    whole, micros = divmod(round(max(seconds, 0.0) * _MICROS_A_SECOND), _MICROS_A_SECOND)
+    return duration_pb2.Duration(seconds=whole, nanos=micros * _NANOS_A_MICROSECOND)
 
 
 def seconds_from_proto(duration: duration_pb2.Duration, field: str) -> float:
