@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +44,15 @@ class ServerProcess:
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]
 
+    def session(self) -> list[psutil.Process]:
+        """Who lives of the session that it leads (``own_group``): whoever it has started, and whoever they have."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                if os.getsid(process.pid) == self.process.pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
     async def said(self, text: str, seconds: float = 30) -> str:
         """The first line with a text in what the server wrote to standard error."""
         async with asyncio.timeout(seconds):
@@ -49,7 +60,7 @@ class ServerProcess:
                 for line in self.lines:
                     if text in line:
                         return line
-                if self.process.returncode is not None:
+                if self.process.returncode is not None and (self._reader is None or self._reader.done()):
                     raise AssertionError("the server ended:\n" + "\n".join(self.lines))
                 await asyncio.sleep(0.01)
 
@@ -99,9 +110,12 @@ def model() -> str:
 
 @pytest.fixture
 def start_engine(start_server, model):
-    async def start(*flags: str, wait_for: str = "Ready after"):
+    async def start(*flags: str, wait_for: str = "Ready after", own_group: bool = False):
         return await start_server(
-            *("--engine", "vllm", "--model", model, "--max-model-len", "2048", *flags), wait_for=wait_for, seconds=300
+            *("--engine", "vllm", "--model", model, "--max-model-len", "2048", *flags),
+            own_group=own_group,
+            wait_for=wait_for,
+            seconds=300,
         )
 
     return start

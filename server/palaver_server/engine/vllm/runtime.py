@@ -63,6 +63,8 @@ class Runtime:
     description: ModelDescription
     pulse: Pulse
     gate: Gate
+    fork_server: ForkServer | None
+    """Of which the engine's processes are forks."""
 
     async def end(self, seconds: float) -> None:
         """End vLLM and its processes. Who still waits for an answer is told that the engine is gone.
@@ -219,4 +221,5 @@ def build(
         description,
         pulse,
         gate,
+        None if forks is None else fork_server,
     )

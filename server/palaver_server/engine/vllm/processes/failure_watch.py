@@ -6,8 +6,6 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from vllm.v1.engine.async_llm import AsyncLLM
-
 from palaver_server.engine.vllm.runtime import Runtime
 
 POLL_SECONDS = 0.25
@@ -39,14 +37,19 @@ async def wait_failed(runtime: Runtime, stall_seconds: float, running_elsewhere:
             return f"The engine hangs: {running} requests run, and nothing came of it for {stall_seconds:g} seconds."
         await asyncio.sleep(POLL_SECONDS)
     runtime.generations.fail()
-    return f"The engine has stopped: {_cause(runtime.llm)}."
+    return f"The engine has stopped: {_cause(runtime)}."
 
 
-def _cause(llm: AsyncLLM) -> str:
-    manager = llm.engine_core.resources.engine_manager
+def _cause(runtime: Runtime) -> str:
+    # Nobody is told of the end of its forks any more, and vLLM takes all of them for ended.
+    if runtime.fork_server is not None and (status := runtime.fork_server.exit_status()) is not None:
+        return f"its fork server {_how(status)}"
+    manager = runtime.llm.engine_core.resources.engine_manager
     finished = manager.finished_procs() if hasattr(manager, "finished_procs") else {}
     for name, status in finished.items():
-        if status < 0:
-            return f"its process {name} was killed by {signal.Signals(-status).name}"
-        return f"its process {name} ended with status {status}"
+        return f"its process {name} {_how(status)}"
     return "it reported an error of its own, which the log tells"
+
+
+def _how(status: int) -> str:
+    return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

@@ -24,6 +24,8 @@ from palaver_server.engine.vllm.processes import openmp
 from palaver_server.engine.vllm.start.environment import unchanged
 
 PRELOAD = "palaver_server.engine.vllm.processes.preload"
+LOST_STATUS = -signal.SIGKILL
+"""Taken for the status of one whose own is not to be had: only a signal ends it before the server does."""
 # The functions of the module are bound to this one, and none of them ends it.
 _server: Any = forkserver._forkserver  # noqa: SLF001
 
@@ -33,7 +35,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._libraries: str | None = None
-        self._was_started = False
+        self._pid: int | None = None
 
     def start(self) -> None:
         """Start it, unless this machine's engine cannot be forked. To be called in the process's main thread."""
@@ -46,7 +48,7 @@ class ForkServer:
             multiprocessing.set_forkserver_preload([PRELOAD])
             forkserver.ensure_running()
         multiprocessing.set_forkserver_preload(before)
-        self._libraries, self._was_started = libraries, True
+        self._libraries, self._pid = libraries, _server._forkserver_pid  # noqa: SLF001
 
     def context(self) -> ForkServerContext | None:
         """What starts processes that are forks of it; None where it does not run, or vLLM wants other libraries."""
@@ -54,13 +56,30 @@ class ForkServer:
             return None
         return multiprocessing.get_context("forkserver")
 
+    def exit_status(self) -> int | None:
+        """The status with which it has ended by itself; None while it runs, was never started, or was ended here.
+
+        Python would start another one for the next fork, without its imports, its libraries and its guard, and say
+        nothing. So whoever has it ends the engine.
+        """
+        if self._libraries is None or self._pid is None:
+            return None
+        try:
+            # It stays to be waited for by Python, which keeps its number from going to somebody else until then.
+            end = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # Python has waited for it, and has started another one
+            return LOST_STATUS
+        if end is None:
+            return None
+        return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
+
     def end(self) -> None:
         """End it, also while it imports: whoever waits for a fork is told that there is none.
 
         Its forks live on, but nobody is told of their end any more. May be called again: Python starts another one
         where a fork is asked for meanwhile.
         """
-        if not self._was_started:
+        if self._pid is None:
             return
         self._libraries = None
         if (pid := _server._forkserver_pid) is not None:  # noqa: SLF001

@@ -10,7 +10,7 @@ from palaver_server.core.engine import EngineStartError
 from palaver_server.engine.vllm.start.log_relay import ChildLine
 
 MAX_CAUSE_CHARACTERS = 400
-KILLED_STATUS = "-9"
+KILLED_STATUS = -9
 
 
 class _Known(NamedTuple):
@@ -132,13 +132,18 @@ def explain(error: BaseException, child_causes: list[str], model: str) -> Engine
             if found := re.search(known.sign, cause, re.DOTALL):
                 return EngineStartError(known.sentence.format(*found.groups(), model=model))
     died = re.search(r"Failed core proc\(s\): \{'[^']+': (-?\d+)", str(error))
-    if died and died[1] == KILLED_STATUS:
+    if died and (int(died[1]) == KILLED_STATUS or not child_causes):
+        return died_while_starting(int(died[1]))
+    return EngineStartError(f"The engine could not start with the model {model}: {_first_sentence(causes[0])}")
+
+
+def died_while_starting(status: int) -> EngineStartError:
+    """Make the sentence for the end of a process without which there is no engine."""
+    if status == KILLED_STATUS:
         return EngineStartError(
             "The engine's process was killed while it started, most likely because memory ran out; " + _NEXT_FOR_MEMORY
         )
-    if died and not child_causes:
-        return EngineStartError(f"The engine's process ended with status {died[1]} while it started.")
-    return EngineStartError(f"The engine could not start with the model {model}: {_first_sentence(causes[0])}")
+    return EngineStartError(f"The engine's process ended with status {status} while it started.")
 
 
 def _chain(error: BaseException | None) -> list[str]:

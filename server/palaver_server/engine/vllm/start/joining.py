@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Awaitable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palaver_server.core.engine import EngineStartError, ReportProgress
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.processes.seats import Seat
-from palaver_server.engine.vllm.start import garbage
+from palaver_server.engine.vllm.start import garbage, own_thread
 from palaver_server.engine.vllm.start.environment import set_variables
 from palaver_server.engine.vllm.start.errors import check_model_files, explain
 from palaver_server.engine.vllm.start.quiet import fewer_warnings
@@ -68,31 +67,9 @@ class Joining:
         seat = Seat(Path(invitation["folder"]), self._index, self._count, bytes.fromhex(invitation["cache_secret"]))
         set_variables(seat.folder, is_local_model=check_model_files(model))
         os.environ["VLLM_ENGINE_READY_TIMEOUT_S"] = str(WAIT_SECONDS)
-        loop = asyncio.get_running_loop()
-        built: asyncio.Future[Runtime] = loop.create_future()
-
-        def settle(runtime: Runtime | None, error: Exception | None) -> None:
-            if built.done():
-                return
-            if error is None and runtime is not None:
-                built.set_result(runtime)
-            else:
-                built.set_exception(error or EngineStartError("The engine cannot be joined."))
-
-        def work() -> None:
-            runtime, failure = None, None
-            try:
-                runtime = self._build(model, seat)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the loop is told
-                failure = error
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, runtime, failure)
-
-        # A thread that nobody waits for: it may wait for an engine that never comes, when this process ends.
-        threading.Thread(target=work, name="joining the engine", daemon=True).start()
         try:
             with fewer_warnings():
-                self._runtime = await built
+                self._runtime = await own_thread.begin(partial(self._build, model, seat), "joining the engine")
         except EngineStartError:
             raise
         except Exception as error:

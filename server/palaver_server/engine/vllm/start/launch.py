@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,9 @@ from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.processes import table as processes
 from palaver_server.engine.vllm.processes.fork_server import ForkServer
 from palaver_server.engine.vllm.processes.seats import Seat
-from palaver_server.engine.vllm.start import garbage
+from palaver_server.engine.vllm.start import garbage, own_thread
 from palaver_server.engine.vllm.start.environment import make_engine_folder, remove_engine_folder, set_variables
-from palaver_server.engine.vllm.start.errors import ChildErrors, check_model_files, explain
+from palaver_server.engine.vllm.start.errors import ChildErrors, check_model_files, died_while_starting, explain
 from palaver_server.engine.vllm.start.log_relay import LogRelay
 from palaver_server.engine.vllm.start.progress import BuildProgress, Step
 from palaver_server.engine.vllm.start.quiet import fewer_warnings
@@ -52,7 +53,9 @@ class Launch:
         self._fork_server = ForkServer()
         self._building: asyncio.Future[Runtime] | None = None
         self._leader_pids: set[int] = set()
-        self._is_stopping = threading.Event()
+        self._step = threading.Lock()  # of the next two: a step begins, or the stop does
+        self._has_imported = False
+        self._is_stopping = False
 
     async def invitation(self) -> Mapping[str, str]:
         """What a front end needs for ``joining.Joining``; there as soon as ``run`` has begun."""
@@ -76,21 +79,22 @@ class Launch:
         self._relay.max_level = logging.INFO
         self._relay.start()
         self._fork_server.start()  # it imports vLLM while the thread does
-        companions = [asyncio.create_task(progress.run()), asyncio.create_task(self._note_processes())]
-        self._building = asyncio.get_running_loop().run_in_executor(None, self._build, model, progress.reach, seat)
+        telling = asyncio.create_task(progress.run())
+        self._building = own_thread.begin(partial(self._build, model, progress.reach, seat), "building the engine")
         try:
             with fewer_warnings(), garbage.left_alone():
-                return await asyncio.shield(self._building)
+                return await self._built(self._building)
         except Exception as error:
-            if self._is_stopping.is_set():
+            if self._is_stopping:
                 raise _stopped() from error
+            if (status := self._fork_server.exit_status()) is not None:
+                raise died_while_starting(status) from error
             self._fork_server.end()  # it would be listened to for ever
             await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
             raise explain(error, errors.causes, model) from error
         finally:
-            for companion in companions:
-                companion.cancel()
-            await asyncio.gather(*companions, return_exceptions=True)
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
 
     def loaded(self) -> None:
         """From here on, the engine only serves: what its processes say has its own weight in the log."""
@@ -104,7 +108,8 @@ class Launch:
         Args:
             seconds: what running processes get to end by themselves.
         """
-        self._is_stopping.set()
+        with self._step:
+            self._is_stopping = True
         if (runtime := await self._end_building()) is not None:
             await runtime.end(seconds)
             # vLLM's engine ends itself once more when it is collected. It is part of cycles: left alone, that would
@@ -132,8 +137,10 @@ class Launch:
 
     def _build(self, model: str, reach: Callable[[Step], None], seat: Seat) -> Runtime:
         def reach_unless_stopped(step: Step) -> None:
-            if self._is_stopping.is_set():
-                raise _stopped()
+            with self._step:
+                if self._is_stopping:
+                    raise _stopped()
+                self._has_imported = True
             reach(step)
 
         from palaver_server.engine.vllm.runtime import build  # noqa: PLC0415  # imports vLLM: seconds, here in the thread
@@ -148,20 +155,29 @@ class Launch:
             fork_server=self._fork_server,
         )
 
-    async def _note_processes(self) -> None:
-        """Remember who was started: when an engine core has died during the build, nobody else tells its workers."""
-        while True:
+    async def _built(self, building: asyncio.Future[Runtime]) -> Runtime:
+        """Wait for the build, as long as something can come of it."""
+        while not building.done() and self._fork_server.exit_status() is None and not self._is_left_alone:
+            # Who was started is remembered: when an engine core has died, nobody else tells its workers.
             self._leader_pids |= processes.leaders()
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.wait({building}, timeout=POLL_SECONDS)
+        if not building.done():
+            raise EngineStartError("The engine was given up while it was starting.")
+        return building.result()
+
+    @property
+    def _is_left_alone(self) -> bool:
+        """The build has been stopped while it imports: it has started no process, and will start none."""
+        return self._is_stopping and not self._has_imported
 
     async def _end_building(self) -> Runtime | None:
         """Have the build end, and return what it has made all the same.
 
         A thread cannot be interrupted. Without its processes vLLM gives the build up; before it has any, the next step
-        does not begin.
+        does not begin, and while it imports, which takes long, it is left alone.
         """
         building = self._building
-        if building is None:
+        if building is None or self._is_left_alone:
             return None
         if not building.done():
             self._fork_server.end()
