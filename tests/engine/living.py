@@ -15,7 +15,9 @@ import psutil
 
 from palaver_server.engine.vllm.engine import VllmEngine
 
-KEPT_RECORDS = 40
+KEPT_RECORDS = 200
+LOGGERS_OF_PROCESSES = ("vllm.v1.engine.core", "vllm.v1.executor", "vllm.v1.worker", "vllm.output")
+"""Through them an engine's processes speak: of tracebacks, and of what one printed as it crashed, below a warning."""
 _shared: dict[str, VllmEngine] = {}
 
 
@@ -23,7 +25,7 @@ class _LastWords(logging.Handler):
     """Keeps what was logged last."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self.said: deque[str] = deque(maxlen=KEPT_RECORDS)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
@@ -44,6 +46,8 @@ def shared(fixture: str, engine: VllmEngine) -> Iterator[None]:
     """
     _shared[fixture] = engine
     logging.getLogger().addHandler(_last_words)
+    for name in LOGGERS_OF_PROCESSES:
+        logging.getLogger(name).setLevel(logging.DEBUG)
     try:
         yield
     finally:
