@@ -103,7 +103,7 @@ def refuse_unsupported(request: Message, prefix: str = "") -> None:
         PalaverError: ``FIELD_NOT_SUPPORTED``, naming such fields by their paths; a field that this contract does not
             have at all is named by its number.
     """
-    if paths := list(islice(_unsupported_paths(request, prefix, has_unknown(request)), MAX_REPORTED)):
+    if paths := list(islice(_unsupported_paths(request, prefix, _has_unknown(request)), MAX_REPORTED)):
         first = paths[0]
         raise PalaverError(
             Reason.FIELD_NOT_SUPPORTED,
@@ -112,7 +112,7 @@ def refuse_unsupported(request: Message, prefix: str = "") -> None:
         )
 
 
-def has_unknown(message: Message) -> bool:
+def _has_unknown(message: Message) -> bool:
     """Whether a message has unknown fields at any depth, told by what it weighs without."""
     known = type(message)()
     known.CopyFrom(message)

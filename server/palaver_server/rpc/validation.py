@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from google.protobuf.message import Message
-from protovalidate import Violation
+from protovalidate import Validator, Violation
 
 from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.rpc.bounds import count_elements
-from palaver_server.rpc.glance import is_in_order
-from palaver_server.rpc.rules import validator as _validator
 from palaver_server.rpc.support import refuse_unsupported
 from palaver_server.rpc.turns import turn
 
@@ -27,6 +25,7 @@ _ABOUT_CHATS = (
     chat_service_pb2.CountTokensRequest,
     chat_service_pb2.ExplainChatRequest,
 )
+_validator = Validator()
 
 
 async def check(request: Message) -> None:
@@ -37,8 +36,6 @@ async def check(request: Message) -> None:
     Raises:
         PalaverError: ``FIELD_NOT_SUPPORTED`` or ``INVALID_FIELD``, with the path of each field.
     """
-    if is_in_order(request, ELEMENTS_AT_ONCE):
-        return
     if count_elements(request) <= ELEMENTS_AT_ONCE:
         refuse_unsupported(request)
         _refuse(_violations(request))
@@ -121,4 +118,3 @@ def warm_up() -> None:
         openai_service_pb2.GetOpenAIModelRequest(),
     ):
         _validator.collect_violations(message)
-        is_in_order(message, ELEMENTS_AT_ONCE)
