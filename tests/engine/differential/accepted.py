@@ -65,6 +65,11 @@ def _no_tools(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
     return case.name.startswith(NO_TOOLS)
 
 
+def _forbidden_call(case: Case, field: str, _ours: View, theirs: View) -> bool:
+    nothing = all(not (their.text or their.calls) for their in theirs.choices)
+    return case.body.get("tool_choice") == "none" and field in ("calls", "finish_reason") and nothing
+
+
 def _cut_call(_case: Case, field: str, ours: View, theirs: View) -> bool:
     return field in ("calls", "finish_reason") and any(
         our.finish_reason == "length" and (our.calls or their.calls)
@@ -101,6 +106,12 @@ DIFFERENCES = (
         "palaver tells it, as a call of an unknown tool; vLLM drops it, and the answer is empty",
         _no_tools,
         NO_TOOLS,
+    ),
+    Difference(
+        "a call where the request allows none",
+        "palaver tells it, as one that must not be run; vLLM drops it, and the answer is empty",
+        _forbidden_call,
+        "What is the weather in Paris? tool_choice none",
     ),
     Difference(
         "a call that was cut off",
