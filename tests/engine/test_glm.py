@@ -219,7 +219,7 @@ async def test_a_call_can_be_demanded(glm: VllmEngine, choice: Any) -> None:
 async def test_no_call_is_made_where_none_is_allowed(glm: VllmEngine) -> None:
     told = await tell(glm, ask(BY_NAME["calls one tool"], tool_choice=ToolChoiceMode.NONE))
 
-    assert told.text or told.calls
+    assert told.speech or told.calls
     assert all(call.state is ToolCallState.UNKNOWN_TOOL for call in told.calls)
 
 
