@@ -66,7 +66,7 @@ def _no_tools(case: Case, _field: str, _ours: View, _theirs: View) -> bool:
 
 
 def _forbidden_call(case: Case, field: str, _ours: View, theirs: View) -> bool:
-    nothing = all(not (their.text or their.calls) for their in theirs.choices)
+    nothing = all(not (their.text.strip() or their.calls) for their in theirs.choices)
     return case.body.get("tool_choice") == "none" and field in ("calls", "finish_reason") and nothing
 
 
