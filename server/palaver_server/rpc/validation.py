@@ -10,6 +10,7 @@ from protovalidate import Validator, Violation
 from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.rpc.bounds import count_elements
+from palaver_server.rpc.shapes import Shapes, shape_of
 from palaver_server.rpc.support import refuse_unsupported
 from palaver_server.rpc.turns import turn
 
@@ -26,6 +27,7 @@ _ABOUT_CHATS = (
     chat_service_pb2.ExplainChatRequest,
 )
 _validator = Validator()
+_passed = Shapes()
 
 
 async def check(request: Message) -> None:
@@ -37,8 +39,10 @@ async def check(request: Message) -> None:
         PalaverError: ``FIELD_NOT_SUPPORTED`` or ``INVALID_FIELD``, with the path of each field.
     """
     if count_elements(request) <= ELEMENTS_AT_ONCE:
-        refuse_unsupported(request)
-        _refuse(_violations(request))
+        if not _passed.have(shape := shape_of(request)):
+            refuse_unsupported(request)
+            _refuse(_violations(request))
+            _passed.add(shape)
         return
     async with turn():
         await _check_in_pieces(request)
