@@ -6,7 +6,6 @@ others can find out by trying what they have asked.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 
@@ -26,4 +25,4 @@ class CacheSalt:
         """Give a client's salt; None where all share one cache."""
         if self._secret is None:
             return None
-        return hmac.new(self._secret, client_id.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._secret, client_id.encode(), "sha256").hex()

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from pydantic import PrivateAttr
 from vllm.config import ModelConfig
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
 from vllm.renderers import ChatParams, TokenizeParams
@@ -19,6 +20,8 @@ from palaver_server.core.response_format import JsonObjectFormat, JsonSchemaForm
 from palaver_server.core.tools import NamedTool, Tool, ToolChoiceMode
 from palaver_server.engine.tool_judge import parameters
 
+_DEFAULT_SAMPLING: Any = ChatCompletionRequest.__private_attributes__["_DEFAULT_SAMPLING_PARAMS"].default
+
 
 class VllmChatRequest(ChatCompletionRequest):
     """vLLM's request without its limits on tokens, and with a form of the answer that is only shown.
@@ -29,10 +32,13 @@ class VllmChatRequest(ChatCompletionRequest):
 
     shown_format: Any = None
     """OpenAI's ``response_format`` for chat templates that show it."""
+    _DEFAULT_SAMPLING_PARAMS: dict[str, Any] = PrivateAttr(default_factory=lambda: _DEFAULT_SAMPLING)
+    """vLLM's own, which each request would have a deep copy of. They are only read."""
 
     def build_chat_params(self, *args: Any, **kwargs: Any) -> ChatParams:
         """Give the chat template what it is shown."""
-        return replace(super().build_chat_params(*args, **kwargs), response_format=self.shown_format)
+        params = super().build_chat_params(*args, **kwargs)
+        return params if self.shown_format is None else replace(params, response_format=self.shown_format)
 
     def build_tok_params(self, model_config: ModelConfig) -> TokenizeParams:
         """Tell the tokenizer to take everything."""
@@ -58,6 +64,7 @@ def vllm_chat_request(
             _message(message, f"{request.field_prefix}messages[{place}]")
             for place, message in enumerate(request.messages)
         ],
+        request_id=request.request_id,  # a name that nobody asks for; else vLLM makes one
         # Not as a stream, whatever it is: vLLM's server has no place in a stream for what it knows of the prompt.
         stream=False,
         stream_interval=request.min_tokens_per_delta,

@@ -2,23 +2,21 @@
 
 vLLM hands each conversation to a thread, twice: for the template and for the tokenizer. While the event loop is busy,
 that thread waits for the interpreter's lock, up to ``sys.getswitchinterval`` each time (5 ms), and the conversations
-stand in line for it. A short one takes a fraction of a millisecond itself.
+stand in line for it. A short one takes a fraction of a millisecond itself, of which tasks and futures around the two
+steps would be a third.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from palaver_server.core.generation import GenerationRequest
 
+if TYPE_CHECKING:  # vLLM takes seconds to import
+    from vllm.renderers import BaseRenderer
+
 MAX_CHARACTERS = 2000
 """Some 500 tokens, which a tokenizer makes in less than a millisecond: no stream sees the event loop stand so long."""
-
-_is_short: ContextVar[bool] = ContextVar("palaver_is_short", default=False)
 
 
 def is_short(request: GenerationRequest) -> bool:
@@ -37,28 +35,20 @@ def is_short(request: GenerationRequest) -> bool:
     return room >= 0
 
 
-@contextmanager
-def in_place(is_wanted: bool) -> Iterator[None]:
-    """Have what the body gives to an executor of ``work_in_place`` done at once, where that is wanted."""
-    token = _is_short.set(is_wanted)
-    try:
-        yield
-    finally:
-        _is_short.reset(token)
+class _InPlace:
+    """A renderer that hands nothing to its thread."""
+
+    def __init__(self, renderer: BaseRenderer[Any]) -> None:
+        self._renderer = renderer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._renderer, name)
+
+    async def render_chat_async(self, *args: Any, **named: Any) -> Any:
+        """What vLLM calls; the renderer has the same steps without threads, for text alone in all that they do."""
+        return self._renderer.render_chat(*args, **named)
 
 
-def work_in_place(executor: Executor) -> None:
-    """Let an executor do work in the thread that hands it over, within ``in_place``."""
-    to_thread = executor.submit
-
-    def submit(function: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
-        if not _is_short.get():
-            return to_thread(function, *args, **named)
-        done: Future[Any] = Future()
-        try:
-            done.set_result(function(*args, **named))
-        except Exception as error:  # noqa: BLE001  # goes to who waits for the future
-            done.set_exception(error)
-        return done
-
-    executor.submit = submit  # type: ignore[method-assign]  # vLLM's functions hold this very object
+def in_place(renderer: BaseRenderer[Any]) -> BaseRenderer[Any]:
+    """The same renderer, for conversations that may be rendered on the event loop."""
+    return cast("BaseRenderer[Any]", _InPlace(renderer))

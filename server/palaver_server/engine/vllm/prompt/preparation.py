@@ -125,7 +125,8 @@ class Preparation:
         salt = self.salt.of(request.client.id)
 
         def render(messages: tuple[Message, ...]) -> Awaitable[Rendered]:
-            return self.rendering.render(replace(request, messages=messages), options, arguments, salt)
+            rest = request if messages is request.messages else replace(request, messages=messages)
+            return self.rendering.render(rest, options, arguments, salt)
 
         return await self.fitting.fit(request, render, is_counting=is_counting)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
@@ -20,8 +21,9 @@ from palaver_server.core.options import GenerationOptions
 from palaver_server.engine.vllm.answer.parsers import ParserNames
 from palaver_server.engine.vllm.arguments import VllmArguments
 from palaver_server.engine.vllm.errors import translated
+from palaver_server.engine.vllm.prompt.adjusting import remembering
 from palaver_server.engine.vllm.prompt.chat_request import VllmChatRequest, vllm_chat_request
-from palaver_server.engine.vllm.prompt.in_place import in_place, is_short, work_in_place
+from palaver_server.engine.vllm.prompt.in_place import in_place, is_short
 
 
 class Rendered(NamedTuple):
@@ -54,11 +56,10 @@ class Rendering:
     """Renders conversations for one engine. For long ones templates and tokenizer run in vLLM's thread."""
 
     def __init__(self, llm: AsyncLLM, arguments: VllmArguments, parsers: ParserNames) -> None:
-        work_in_place(llm.renderer._executor)  # noqa: SLF001  # vLLM has no switch for it
         self._template = load_chat_template(arguments.chat_template)
-        self._renderer = OnlineRenderer(
+        new_renderer = partial(
+            OnlineRenderer,
             model_config=llm.model_config,
-            renderer=llm.renderer,
             request_logger=None,
             chat_template=self._template,
             chat_template_content_format=arguments.chat_template_content_format,
@@ -70,6 +71,13 @@ class Rendering:
             exclude_tools_when_tool_choice_none=arguments.exclude_tools_when_tool_choice_none,
             tool_strict_level=parsers.strictness,
         )
+        self._renderer, self._in_place = (
+            new_renderer(renderer=llm.renderer),
+            new_renderer(renderer=in_place(llm.renderer)),
+        )
+        for renderer in (self._renderer, self._in_place):
+            if renderer.parser is not None:
+                renderer.parser = remembering(renderer.parser)
 
     def template(self, tokenizer: TokenizerLike) -> str:
         """The chat template's text: the operator's, or the model's own; empty where there is none."""
@@ -103,8 +111,8 @@ class Rendering:
         with translated(request.field_prefix):
             chat = vllm_chat_request(request, options, template_arguments)
             chat.cache_salt = cache_salt
-            with in_place(is_short(request)):
-                result = await self._renderer.render_chat(chat)
+            renderer = self._in_place if is_short(request) else self._renderer
+            result = await renderer.render_chat(chat)
         if isinstance(result, ErrorResponse):
             raise invalid_field(f"{request.field_prefix}messages", result.error.message)
         (engine_input,) = result[1]
