@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import grpc
 import psutil
@@ -80,3 +83,24 @@ async def test_a_death_while_loading_ends_every_process(phase, who, start_engine
     await nobody_left(server)
     if who != "server":
         await server.said("the model cannot be served")
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """pytest's own paths are too long for the engine's sockets."""
+    with tempfile.TemporaryDirectory(prefix="stop-") as folder:
+        yield Path(folder)
+
+
+async def test_a_stop_waits_for_no_import_and_leaves_nothing(start_engine, short_folder, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(short_folder))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # torch sets it for whoever has imported it
+    server = await start_engine(wait_for="importing vLLM", own_group=True)
+    async with asyncio.timeout(60):
+        # torch makes it, again and again, while it is imported.
+        while not list(short_folder.glob("palaver-*/torchinductor")):
+            await asyncio.sleep(0.01)
+    server.process.terminate()
+    assert await within(3, asyncio.create_task(server.process.wait())) == 0
+    await nobody_left(server, 2)
+    assert list(short_folder.iterdir()) == []

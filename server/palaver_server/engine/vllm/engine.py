@@ -201,9 +201,7 @@ class VllmEngine:
 
     async def shutdown(self) -> None:
         """End the engine and every process of it, also one that is still loading. A second call waits for the first."""
-        if self._ending is None:
-            self._ending = asyncio.create_task(self._end(), name="engine shutdown")
-        await asyncio.shield(self._ending)
+        await asyncio.shield(self._begin_end(self._stop_seconds))
 
     def kill(self) -> None:
         """End every process of the engine now, for a process that is about to exit itself."""
@@ -211,6 +209,10 @@ class VllmEngine:
 
     def _loaded(self) -> Runtime:
         if self._runtime is None:
+            if self._has_failed.is_set():
+                from palaver_server.engine.vllm.errors import engine_unavailable  # noqa: PLC0415  # imports vLLM, as above
+
+                raise engine_unavailable()
             raise PalaverError(Reason.ENGINE_UNAVAILABLE, "The engine is not running.")
         return self._runtime
 
@@ -236,10 +238,17 @@ class VllmEngine:
 
         self._failure = await wait_failed(runtime, self._stall_seconds, self._running_elsewhere)
         self._has_failed.set()
+        # Nothing comes of its processes any more, and they may be busy while the server ends everything else.
+        self._begin_end(0.0)
 
-    async def _end(self) -> None:
+    def _begin_end(self, seconds: float) -> asyncio.Task[None]:
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(seconds), name="engine shutdown")
+        return self._ending
+
+    async def _end(self, seconds: float) -> None:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         self._runtime = None
-        await self._launch.stop(self._stop_seconds)
+        await self._launch.stop(seconds)

@@ -77,9 +77,8 @@ class Runtime:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
         self.give_up()
-        await self.gate.close()
         disable_envs_cache()
-        await asyncio.to_thread(self.llm.shutdown, timeout=seconds)
+        await asyncio.gather(self.gate.close(), asyncio.to_thread(self.llm.shutdown, timeout=seconds))
         # vLLM's finalizer calls it once more: at the interpreter's end, when the modules that it needs are gone.
         self.llm.shutdown = lambda timeout=None: None  # type: ignore[method-assign]  # noqa: ARG005
 

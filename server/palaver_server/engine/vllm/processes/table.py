@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import time
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
@@ -13,6 +14,9 @@ NAMES = ("EngineCore", "VLLM_DP_Coordinator")
 """What vLLM calls the processes that it starts in the server. The workers are in their engine core's process group."""
 
 INSPECTOR_MODULE = "vllm.model_executor.models.registry"
+
+POLL_SECONDS = 0.02
+"""Nobody tells of the end of a process that is not a child."""
 
 
 def leaders() -> set[int]:
@@ -57,8 +61,10 @@ def kill(processes: list[psutil.Process]) -> None:
 
 def wait_gone(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Wait until they have ended, at most so long, and return those that have not. Blocks."""
-    _, alive = psutil.wait_procs(processes, timeout=seconds)
-    return [process for process in alive if _is_running(process)]
+    until = time.monotonic() + seconds
+    while (alive := [process for process in processes if _is_running(process)]) and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+    return alive
 
 
 def _group(pid: int) -> int | None:
@@ -69,6 +75,7 @@ def _group(pid: int) -> int | None:
 
 def _is_running(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
-        # A zombie whose parent is gone waits for init; it holds nothing any more.
+        # A zombie has ended and holds nothing. Where its parent is gone, it waits for init, which takes its time, or is
+        # this very process, which does not look for it.
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False

@@ -19,6 +19,9 @@ OWNER_VARIABLE = "_PALAVER_ENGINE_OWNER_PID"
 FOLDER_VARIABLE = "_PALAVER_ENGINE_FOLDER"
 """The engine's folder, for sockets and temporary files of all its processes."""
 
+COMPILER_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+"""The folder of torch's compiler."""
+
 MAX_FOLDER_LENGTH = 70
 """A Unix socket's path has 108 bytes at most (``sun_path`` in unix(7)); vLLM appends a UUID of 36."""
 ALWAYS_SHORT = "/tmp"  # noqa: S108  # mkdtemp makes a folder of its own there, readable by nobody else
@@ -50,6 +53,19 @@ def remove_engine_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def forget_engine_folder(folder: Path) -> None:
+    """Have this process not make the folder anew: torch does while it is imported, and an import cannot be stopped.
+
+    It makes a folder of its own choice where it is told of none, and none where it is told of one that is there.
+    """
+    if os.environ.get(COMPILER_VARIABLE) == _compiler_folder(folder):
+        os.environ[COMPILER_VARIABLE] = tempfile.gettempdir()
+
+
+def _compiler_folder(folder: Path) -> str:
+    return str(folder / "torchinductor")
+
+
 def set_variables(folder: Path, *, is_local_model: bool) -> None:
     """Set this process's environment for vLLM; what the operator has set stays where it is theirs to choose."""
     os.environ[OWNER_VARIABLE] = str(os.getpid())
@@ -58,7 +74,8 @@ def set_variables(folder: Path, *, is_local_model: bool) -> None:
     os.environ["VLLM_RPC_BASE_PATH"] = str(folder)
     # torch would make a folder of a name that anybody can foresee in the common one for temporary files. What is worth
     # keeping of its compiler, vLLM puts into its own cache.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "torchinductor"))
+    if os.environ.get(COMPILER_VARIABLE) in (None, tempfile.gettempdir()):
+        os.environ[COMPILER_VARIABLE] = _compiler_folder(folder)
     # Forking is not safe once gRPC has threads.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     # vLLM would give its loggers handlers of their own, on standard output. Without them its records go up to the root

@@ -20,7 +20,12 @@ from palaver_server.engine.vllm.processes import table as processes
 from palaver_server.engine.vllm.processes.fork_server import ForkServer
 from palaver_server.engine.vllm.processes.seats import Seat
 from palaver_server.engine.vllm.start import garbage, own_thread
-from palaver_server.engine.vllm.start.environment import make_engine_folder, remove_engine_folder, set_variables
+from palaver_server.engine.vllm.start.environment import (
+    forget_engine_folder,
+    make_engine_folder,
+    remove_engine_folder,
+    set_variables,
+)
 from palaver_server.engine.vllm.start.errors import ChildErrors, check_model_files, died_while_starting, explain
 from palaver_server.engine.vllm.start.log_relay import LogRelay
 from palaver_server.engine.vllm.start.progress import BuildProgress, Step
@@ -112,10 +117,7 @@ class Launch:
             self._is_stopping = True
         if (runtime := await self._end_building()) is not None:
             await runtime.end(seconds)
-            # vLLM's engine ends itself once more when it is collected. It is part of cycles: left alone, that would
-            # happen while the interpreter is taken apart, and fail with a trace.
-            del runtime
-            garbage.collect_all()
+            garbage.as_usual()
         self._fork_server.end()
         # vLLM has ended what it knows of. A worker whose engine core was killed may be left all the same.
         left = processes.members(self._leader_pids)
@@ -126,6 +128,7 @@ class Launch:
             await asyncio.to_thread(self._relay.drain, LAST_WORDS_SECONDS)
             await asyncio.to_thread(self._relay.close)
         if self._folder is not None:
+            forget_engine_folder(self._folder)
             await asyncio.to_thread(remove_engine_folder, self._folder)
 
     def kill(self) -> None:

@@ -67,7 +67,9 @@ class LogRelay:
         self._server.wait_idle(seconds)
 
     def close(self) -> None:
-        """Stop listening. Blocks for a moment."""
+        """Stop listening."""
+        # It looks twice a second whether it shall end, and whenever something happens at its socket.
+        self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._server.server_close()
 
