@@ -18,7 +18,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 pytestmark = pytest.mark.timeout(600)
 GONE_SECONDS = 5.0
 BEAT_SECONDS = 0.1
-HELPERS = ("multiprocessing.resource_tracker", "palaver_server.engine.vllm.grammar.compiler")
+HELPERS = ("multiprocessing.resource_tracker", "palaver::FormCompiler")
 """Who can be had again: nobody waits for them, or only for a moment."""
 T = TypeVar("T")
 
@@ -110,6 +110,9 @@ async def test_a_death_of_who_only_helps_costs_nobody_anything(start_engine, rea
     async with asyncio.timeout(120):
         while len(helpers := helpers_of(server)) < len(HELPERS):  # the compiler starts when the engine is ready
             await asyncio.sleep(0.05)
+    family = server.processes()
+    compiler = one(family, "FormCompiler")
+    assert compiler.ppid() == one(family, "ForkServer").pid  # it imports nothing, and shares what was imported
     async with server.channel() as channel:
         readers = await read_streams(channel, 8, "Tell me about ships.", 50)
         for helper in helpers:

@@ -196,6 +196,7 @@ def build(
             partial(vocabulary, config, tokenizer),
             policy.form_limits,
             any_whitespace=any_whitespace,
+            forks=forks,
         ),
         policy.form_limits,
     )

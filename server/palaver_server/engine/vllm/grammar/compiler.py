@@ -22,6 +22,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -37,6 +38,8 @@ WALL_FACTOR = 4.0
 """A fork gets this many seconds for each of its processor seconds: the machine is shared."""
 NICENESS = 5
 """Running answers come first."""
+TITLE = "palaver::FormCompiler"
+"""In lists of processes."""
 
 
 @dataclass(slots=True)
@@ -172,9 +175,9 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
     connection.sendall(LENGTH.pack(len(body)) + body)
 
 
-def main() -> None:
-    """Serve the owner at the other end of the socket whose number is the first argument."""
-    owner = socket.socket(fileno=int(sys.argv[1]))
+def serve(owner: socket.socket) -> None:
+    """Compile for the owner at the other end of the socket."""
+    _take_a_name()
     if (setup := receive(owner)) is None:
         return
     compiler = Compiler(owner, setup)
@@ -188,5 +191,12 @@ def main() -> None:
         compiler.end()
 
 
+def _take_a_name() -> None:
+    with suppress(ImportError):
+        import setproctitle  # noqa: PLC0415  # comes with vLLM
+
+        setproctitle.setproctitle(TITLE)
+
+
 if __name__ == "__main__":
-    main()
+    serve(socket.socket(fileno=int(sys.argv[1])))

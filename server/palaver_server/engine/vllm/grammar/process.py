@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
 from typing import Any
 
 from palaver_server.engine.policy import FormLimits
 from palaver_server.engine.vllm.grammar.form import Form
+from palaver_server.engine.vllm.grammar.starting import Child, start_compiler
 
 START_SECONDS = 120.0
-"""It imports torch, which takes three seconds, or forty on a busy machine whose disk is cold."""
+"""Where it is no fork, it imports torch, which takes three seconds, or forty on a busy machine whose disk is cold."""
 END_SECONDS = 5.0
 LENGTH_BYTES = 4
-MODULE = "palaver_server.engine.vllm.grammar.compiler"
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""A process that forks must not have threads."""
 
 
 class CompilerGoneError(Exception):
@@ -32,7 +28,7 @@ class CompilerGoneError(Exception):
 
 @dataclass(slots=True)
 class _Running:
-    process: Process
+    process: Child
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     waiting: dict[int, asyncio.Future[str]] = field(default_factory=dict)
@@ -47,12 +43,21 @@ class CompilerProcess:
             in a thread.
         limits: what one form may take.
         any_whitespace: whether the engine allows white space of any kind between the parts of JSON.
+        forks: of which the process is a fork, where there is such a server.
     """
 
-    def __init__(self, vocabulary: Callable[[], str], limits: FormLimits, *, any_whitespace: bool) -> None:
+    def __init__(
+        self,
+        vocabulary: Callable[[], str],
+        limits: FormLimits,
+        *,
+        any_whitespace: bool,
+        forks: ForkServerContext | None = None,
+    ) -> None:
         self._vocabulary = vocabulary
         self._limits = limits
         self._any_whitespace = any_whitespace
+        self._forks = forks
         self._running: _Running | None = None
         self._starting = asyncio.Lock()
         self._jobs = itertools.count()
@@ -110,23 +115,17 @@ class CompilerProcess:
     async def _start(self) -> _Running:
         vocabulary = await asyncio.to_thread(self._vocabulary)
         ours, theirs = socket.socketpair()
-        process: Process | None = None
+        process: Child | None = None
         try:
             with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-W", "ignore", "-m", MODULE, str(theirs.fileno())),
-                    env=os.environ | _ONE_THREAD,
-                    pass_fds=[theirs.fileno()],
-                    stdin=DEVNULL,
-                    # Ctrl-C at a terminal is for the server, which ends this when it is done. Not a session of its own:
-                    # Linux shares the processor among them, and one compiler would have as much of it as the engine.
-                    process_group=0,
-                )
+                process = await start_compiler(theirs, self._forks)
             reader, writer = await asyncio.open_connection(sock=ours)
-        except BaseException:
+        except BaseException as error:
             ours.close()
             if process is not None:
                 await _ended(process)
+            if isinstance(error, OSError | EOFError):
+                raise CompilerGoneError from error
             raise
         running = _Running(process, reader, writer)
         setup = {
@@ -168,7 +167,7 @@ class CompilerProcess:
             await running.process.wait()
 
 
-async def _ended(process: Process) -> None:
+async def _ended(process: Child) -> None:
     with suppress(ProcessLookupError):
         process.kill()
     await process.wait()
