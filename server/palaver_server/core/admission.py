@@ -10,8 +10,8 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from palaver_server.core.errors import PalaverError, Reason
 
@@ -22,21 +22,6 @@ MAX_RETRY_SECONDS = 60.0
 """A longer promise would be worth nothing: the load will have changed."""
 SMOOTHING = 0.2
 """Weight of the newest call in the running mean of call durations."""
-
-
-class _Permit:
-    """Held by the body. A class, as a generator for each call costs twice as much."""
-
-    __slots__ = ("_admission",)
-
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-
-    async def __aenter__(self) -> None:
-        await self._admission.take(self)
-
-    async def __aexit__(self, *_: object) -> None:
-        self._admission.give_back(self)
 
 
 class Admission:
@@ -74,26 +59,26 @@ class Admission:
         running = f"{self.running_count}/{self._max_concurrent}"
         return f"Admission(running={running}, waiting={self.waiting_count}/{self._max_queued})"
 
-    def permit(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
         """Hold one permit for the body's time, waiting for it in the queue if need be.
 
         Raises:
             PalaverError: ``SERVER_OVERLOADED`` at once when the queue is full.
         """
-        return _Permit(self)
+        await self._enter()
+        token = object()
+        began = self._started_at[token] = self._clock()
+        try:
+            yield
+        finally:
+            del self._started_at[token]
+            self._learn(self._clock() - began)
+            self._wake_next()
 
-    async def take(self, permit: object) -> None:
-        """Take a permit, by whatever stands for it; see ``permit``."""
-        if self._waiters or self.running_count >= self._max_concurrent:
-            await self._wait()
-        self._started_at[permit] = self._clock()
-
-    def give_back(self, permit: object) -> None:
-        """Give a permit back, and let the next caller have it."""
-        self._learn(self._clock() - self._started_at.pop(permit))
-        self._wake_next()
-
-    async def _wait(self) -> None:
+    async def _enter(self) -> None:
+        if self.running_count < self._max_concurrent and not self._waiters:
+            return
         if len(self._waiters) >= self._max_queued:
             raise PalaverError(
                 Reason.SERVER_OVERLOADED,

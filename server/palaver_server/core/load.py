@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from palaver_server.core.errors import PalaverError, Reason
@@ -49,21 +49,6 @@ class LoadReport:
     """Calls that wait for one, now."""
 
 
-class _Counted:
-    """The body is a call. A class, as a generator for each call costs twice as much."""
-
-    __slots__ = ("_load",)
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-
-    def __enter__(self) -> None:
-        self._load.begin()
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._load.end(error)
-
-
 class Load:
     """Follows the calls. Costs some additions a call, a token nothing. Belongs to one event loop.
 
@@ -88,22 +73,25 @@ class Load:
         self._calls = 0
         self._mean_calls = self._call_rate = self._error_rate = 0.0
 
-    def call(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def call(self) -> Iterator[None]:
         """Count the body as a call, from its wait for a place to its end."""
-        return _Counted(self)
-
-    def begin(self) -> None:
-        """Count a call that has begun; see ``call``."""
         self._advance()
         self._calls += 1
-
-    def end(self, error: BaseException | None) -> None:
-        """Count a call that has ended, with this error."""
-        is_fault = error.reason in _FAULTS if isinstance(error, PalaverError) else isinstance(error, Exception)
-        self._advance()
-        self._calls -= 1
-        self._call_rate += 1 / AVERAGING_SECONDS
-        self._error_rate += is_fault / AVERAGING_SECONDS
+        is_fault = False
+        try:
+            yield
+        except PalaverError as error:
+            is_fault = error.reason in _FAULTS
+            raise
+        except Exception:
+            is_fault = True
+            raise
+        finally:
+            self._advance()
+            self._calls -= 1
+            self._call_rate += 1 / AVERAGING_SECONDS
+            self._error_rate += is_fault / AVERAGING_SECONDS
 
     def report(self) -> LoadReport:
         """Look."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Container
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from typing import Self
 
 from palaver_server.core.errors import PalaverError, Reason
@@ -113,33 +113,6 @@ class RunningCall(AsyncIterator[Event]):
             self._last_write.cancel()
 
 
-class _Counted:
-    """The body is a running call. A class, as a generator for each call costs twice as much."""
-
-    __slots__ = ("_calls", "_client", "_deadline", "_running", "_until")
-
-    def __init__(self, calls: RunningCalls, client: Client, until: float | None) -> None:
-        self._calls, self._client, self._until = calls, client, until
-        self._deadline: asyncio.TimerHandle | None = None
-        self._running: RunningCall
-
-    async def __aenter__(self) -> RunningCall:
-        running = self._running = RunningCall(self._client)
-        if self._until is not None:
-            self._deadline = asyncio.get_running_loop().call_at(self._until, lambda: running.end(_too_late()))
-        self._calls.add(running)
-        return running
-
-    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        running = self._running
-        was_ended = running.left()
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._calls.remove(running)
-        if was_ended and running.error is not None and isinstance(error, asyncio.CancelledError):
-            raise running.error from None
-
-
 class RunningCalls:
     """Knows every call in progress. Belongs to one event loop.
 
@@ -158,7 +131,8 @@ class RunningCalls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def call(self, client: Client, *, until: float | None = None) -> AbstractAsyncContextManager[RunningCall]:
+    @asynccontextmanager
+    async def call(self, client: Client, *, until: float | None = None) -> AsyncIterator[RunningCall]:
         """Count the body as a running call of a client; ``end`` ends it from outside.
 
         Args:
@@ -168,23 +142,33 @@ class RunningCalls:
         Raises:
             PalaverError: the one that ends it, in the task that runs the body.
         """
-        return _Counted(self, client, until)
-
-    def add(self, running: RunningCall) -> None:
-        """Count a call; see ``call``."""
+        running = RunningCall(client)
+        deadline = None
+        if until is not None:
+            deadline = asyncio.get_running_loop().call_at(until, lambda: running.end(_too_late()))
         self._calls.add(running)
         self._idle.clear()
         if self._look is None:
             self._look_later()
-
-    def remove(self, running: RunningCall) -> None:
-        """Count a call no more."""
-        self._calls.discard(running)
-        if not self._calls:
-            self._idle.set()
-            if self._look is not None:
-                self._look.cancel()
-                self._look = None
+        was_ended = False
+        try:
+            try:
+                yield running
+            finally:
+                was_ended = running.left()
+        except asyncio.CancelledError:
+            if was_ended and running.error is not None:
+                raise running.error from None
+            raise
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            self._calls.discard(running)
+            if not self._calls:
+                self._idle.set()
+                if self._look is not None:
+                    self._look.cancel()
+                    self._look = None
 
     async def wait_idle(self, seconds: float) -> bool:
         """Wait until no call runs, at most so long; True if none does."""
