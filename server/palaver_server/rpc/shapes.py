@@ -8,24 +8,15 @@ parts, the same options, to the last byte. Many callers ask in such requests all
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
 from google.protobuf.message import Message
 
-from palaver.v1 import chat_service_pb2
+from palaver_server.rpc.conversation import conversation_of
 
 MAX_BYTES = 65_536
 """Of a request that is compared. Below what the contract allows a text to have."""
 MOST_KEPT = 1024
 """Shapes of requests that have passed; beyond, the oldest is forgotten."""
-
-_CONVERSATIONS: dict[type[Message], Callable[[Any], chat_service_pb2.ChatRequest]] = {
-    chat_service_pb2.ChatRequest: lambda request: request,
-    chat_service_pb2.StreamChatRequest: lambda request: request.chat,
-    chat_service_pb2.CountTokensRequest: lambda request: request.chat,
-    chat_service_pb2.ExplainChatRequest: lambda request: request.chat,
-}
 
 
 class Shapes:
@@ -50,13 +41,14 @@ class Shapes:
 
 def shape_of(request: Message) -> bytes | None:
     """What a request has in common with all that differ in the texts of their messages; None for a long one."""
-    kind = type(request)
-    conversation = _CONVERSATIONS.get(kind)
-    if conversation is None or request.ByteSize() > MAX_BYTES:
+    if request.ByteSize() > MAX_BYTES:
         return None
+    kind = type(request)
     shape = kind()
     shape.CopyFrom(request)
-    for message in conversation(shape).messages:
+    if (conversation := conversation_of(shape)) is None:
+        return None
+    for message in conversation.messages:
         for part in message.content:
             if part.text:
                 part.text = ""  # it stays set, unlike that of an empty part

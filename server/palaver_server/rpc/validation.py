@@ -10,6 +10,7 @@ from protovalidate import Validator, Violation
 from palaver.v1 import chat_service_pb2, model_service_pb2, openai_service_pb2
 from palaver_server.core.errors import FieldViolation, PalaverError, Reason
 from palaver_server.rpc.bounds import count_elements
+from palaver_server.rpc.conversation import conversation_of
 from palaver_server.rpc.shapes import Shapes, shape_of
 from palaver_server.rpc.support import refuse_unsupported
 from palaver_server.rpc.turns import turn
@@ -21,11 +22,6 @@ MAX_KEY_CHARACTERS = 128
 ELEMENTS_AT_ONCE = 256
 """What is checked without a pause. Some 5 ms, in which no token of anybody passes."""
 
-_ABOUT_CHATS = (
-    chat_service_pb2.StreamChatRequest,
-    chat_service_pb2.CountTokensRequest,
-    chat_service_pb2.ExplainChatRequest,
-)
 _validator = Validator()
 _passed = Shapes()
 
@@ -72,10 +68,8 @@ async def _check_in_pieces(request: Message) -> None:
 
 def _chat(request: Message) -> chat_service_pb2.ChatRequest:
     """The conversation, which alone has so many elements."""
-    if isinstance(request, chat_service_pb2.ChatRequest):
-        return request
-    if isinstance(request, _ABOUT_CHATS):
-        return request.chat
+    if (conversation := conversation_of(request)) is not None:
+        return conversation
     raise TypeError(f"{type(request).__name__} has no conversation")
 
 

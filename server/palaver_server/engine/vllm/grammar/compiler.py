@@ -22,7 +22,6 @@ import socket
 import struct
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -32,14 +31,14 @@ from palaver_server.engine.vllm.grammar.form import Form, Kind
 from palaver_server.engine.vllm.grammar.library import compile_form, sentence
 from palaver_server.engine.vllm.grammar.schema import form_problem
 from palaver_server.engine.vllm.grammar.walk import walk_problem
+from palaver_server.engine.vllm.processes.names import take_name
 
 LENGTH = struct.Struct(">I")
 WALL_FACTOR = 4.0
 """A fork gets this many seconds for each of its processor seconds: the machine is shared."""
 NICENESS = 5
 """Running answers come first."""
-TITLE = "palaver::FormCompiler"
-"""In lists of processes."""
+NAME = "FormCompiler"
 
 
 @dataclass(slots=True)
@@ -177,7 +176,7 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
 
 def serve(owner: socket.socket) -> None:
     """Compile for the owner at the other end of the socket."""
-    _take_a_name()
+    take_name(NAME)
     if (setup := receive(owner)) is None:
         return
     compiler = Compiler(owner, setup)
@@ -189,13 +188,6 @@ def serve(owner: socket.socket) -> None:
         pass
     finally:
         compiler.end()
-
-
-def _take_a_name() -> None:
-    with suppress(ImportError):
-        import setproctitle  # noqa: PLC0415  # comes with vLLM
-
-        setproctitle.setproctitle(TITLE)
 
 
 if __name__ == "__main__":

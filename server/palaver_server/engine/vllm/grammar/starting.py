@@ -14,7 +14,6 @@ from typing import Protocol, cast
 from palaver_server.engine.vllm.processes.children import ForkTarget, Main
 
 MODULE = "palaver_server.engine.vllm.grammar.compiler"
-NAME = "FormCompiler"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """A process that forks must not have threads."""
 
@@ -71,7 +70,7 @@ async def start_compiler(owner: socket.socket, forks: ForkServerContext | None) 
             process_group=0,
         )
     target = cast("Main", ForkTarget(_enter))  # it is one in the fork
-    process = forks.Process(target=target, args=(owner,), name=NAME, daemon=True)
+    process = forks.Process(target=target, args=(owner,), daemon=True)
     await asyncio.to_thread(process.start)
     return _Fork(process)
 

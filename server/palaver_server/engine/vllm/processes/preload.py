@@ -9,6 +9,7 @@ import signal
 from contextlib import suppress
 from importlib import import_module
 
+from palaver_server.engine.vllm.processes.names import take_name
 from palaver_server.engine.vllm.start import log_relay
 from palaver_server.engine.vllm.start.environment import OWNER_VARIABLE
 
@@ -43,20 +44,8 @@ def _import_vllm() -> None:
     gc.freeze()
 
 
-def _take_a_name() -> None:
-    """Be told from others in lists of processes; the forks can take names of their own only if this has one.
-
-    The library finds where the name is written when it writes the first, which it could not after ``os.environ`` was
-    written anew.
-    """
-    with suppress(ImportError):
-        import setproctitle  # noqa: PLC0415  # comes with vLLM
-
-        setproctitle.setproctitle("palaver::ForkServer")
-
-
 _end_with_the_owner()
-_take_a_name()
+take_name("ForkServer")
 # A signal to the whole group of a terminal or service must not end the engine, which takes the end of this process for
 # its own core's.
 os.setpgid(0, 0)
