@@ -11,7 +11,7 @@ import pydantic
 import structlog
 from jinja2 import TemplateError
 from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
-from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from palaver_server.core.chat import RESTART_RETRY_SECONDS
 from palaver_server.core.errors import PalaverError, Reason, invalid_field
@@ -74,6 +74,22 @@ def translated(field_prefix: str) -> Iterator[None]:
         raise _refusal(error, field_prefix) from error
     except (VLLMServerError, TimeoutError) as error:
         raise generation_failed(error) from error
+
+
+@contextmanager
+def generating(field_prefix: str) -> Iterator[None]:
+    """As ``translated``, for what has been checked before: what vLLM does not blame on the caller fails the request.
+
+    Args:
+        field_prefix: stands before the paths of the request's fields.
+    """
+    with translated(field_prefix):
+        try:
+            yield
+        except (PalaverError, VLLMClientError, VLLMServerError, GracefulHTTPError):
+            raise
+        except Exception as error:
+            raise EngineGenerateError from error
 
 
 def engine_unavailable() -> PalaverError:

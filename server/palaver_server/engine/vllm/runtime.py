@@ -24,6 +24,7 @@ from palaver_server.core.model import ModelDescription
 from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.policy import EnginePolicy
 from palaver_server.engine.vllm.answer.generations import Generations
+from palaver_server.engine.vllm.answer.latencies import StepStatLogger
 from palaver_server.engine.vllm.answer.parsers import Parsers, choose_parsers
 from palaver_server.engine.vllm.answer.processor import BundleProcessor
 from palaver_server.engine.vllm.answer.pulse import Pulse
@@ -141,7 +142,7 @@ def build(
         build_llm = partial(
             AsyncLLM.from_vllm_config,
             config,
-            stat_loggers=[pulse.logger],
+            stat_loggers=[pulse.logger, StepStatLogger],
             usage_context=UsageContext.OPENAI_API_SERVER,
             enable_log_requests=arguments.engine.enable_log_requests,
             aggregate_engine_logging=arguments.engine.aggregate_engine_logging,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from vllm.outputs import CompletionOutput
-
 from palaver_server.core.events import Delta
 from palaver_server.core.logprobs import TokenLogprob
+from palaver_server.engine.vllm.answer.collector import Output
 
 
 class Stage(Protocol):
@@ -26,11 +25,11 @@ class Stage(Protocol):
     def has_calls(self) -> bool:
         """Whether the model has called a tool."""
 
-    def feed(self, completion: CompletionOutput) -> Delta | None:
+    def feed(self, completion: Output) -> Delta | None:
         """Turn an output into a delta; None while it shows as nothing."""
 
 
-ConvertLogprobs = Callable[[CompletionOutput], tuple[TokenLogprob, ...]]
+ConvertLogprobs = Callable[[Output], tuple[TokenLogprob, ...]]
 
 
 class DeltaStage:
@@ -60,7 +59,7 @@ class DeltaStage:
         self.token_count = 0
         """Tokens of the choice so far, those that show as no text included."""
 
-    def feed(self, completion: CompletionOutput) -> Delta | None:
+    def feed(self, completion: Output) -> Delta | None:
         """Turn an output into a delta; None while it shows as nothing.
 
         A token may be a part of a character, or of what may become a stop sequence: vLLM keeps such text back, and its
@@ -81,7 +80,7 @@ class DeltaStage:
         self._held_token_count = 0
         return delta
 
-    def _detailed(self, completion: CompletionOutput, token_ids: Sequence[int]) -> Delta:
+    def _detailed(self, completion: Output, token_ids: Sequence[int]) -> Delta:
         return Delta(
             completion.text,
             self._held_token_count,

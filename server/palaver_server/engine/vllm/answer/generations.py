@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from vllm.outputs import RequestOutput
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from palaver_server.core.events import Event
+from palaver_server.engine.vllm.answer.collector import Collector, Piece
 from palaver_server.engine.vllm.answer.given_up import GivenUp
 from palaver_server.engine.vllm.answer.pulse import Pulse
 from palaver_server.engine.vllm.answer.tally import Tally
-from palaver_server.engine.vllm.errors import engine_unavailable, translated
+from palaver_server.engine.vllm.errors import engine_unavailable, generating
 from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
+
+if TYPE_CHECKING:
+    from vllm.outputs import RequestOutput
+
+T = TypeVar("T")
 
 
 class Generations:
@@ -41,16 +47,17 @@ class Generations:
         # A caller may use one id twice, and vLLM aborts by id.
         request_id = f"{prompt.request.request_id}-{next(self._serial)}"
         tally = Tally(prompt)
-        # vLLM aborts the request itself when its generator is closed or cancelled.
-        outputs = self._llm.generate(
-            prompt.engine_input, prompt.params, request_id, priority=prompt.request.priority, **prompt.hints
-        )
+        collector: Collector | None = None
         try:
-            with translated(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
-                async with aclosing(outputs):
-                    output = await self._first(outputs)
-                    tally.see(output)
-                    while True:
+            with generating(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
+                collector = await self._begun(self._add(prompt, request_id))
+                output = await self._begun(collector.get())
+                tally.see(cast("RequestOutput", output))  # an answer does not begin with a piece of its middle
+                while True:
+                    if isinstance(output, Piece):
+                        if (delta := tally.take(output)) is not None:
+                            yield delta
+                    else:
                         for completion in output.outputs:
                             delta = tally.take(completion)
                             if completion.finish_reason is not None:
@@ -59,8 +66,12 @@ class Generations:
                                 yield delta
                         if output.finished:
                             break
-                        output = await anext(outputs)
-                        self._pulse.beats += 1
+                    output = await collector.get()
+                    self._pulse.beats += 1
+        except BaseException:
+            if collector is not None:
+                await self._llm.abort(collector.request_id, internal=True)
+            raise
         finally:
             prompt.request.milestones.given_up_token_count = self._given_up.pop(request_id)
         yield tally.finish(output)
@@ -75,13 +86,21 @@ class Generations:
         for scope in self._beginning:
             scope.reschedule(now)
 
-    async def _first(self, outputs: AsyncGenerator[RequestOutput, None]) -> RequestOutput:
-        """Wait for the first output; ``fail`` ends the wait."""
+    async def _add(self, prompt: VllmPrompt, request_id: str) -> Collector:
+        """Hand a request to the engine."""
+        return Collector.adopt(
+            await self._llm.add_request(
+                request_id, prompt.engine_input, prompt.params, priority=prompt.request.priority, **prompt.hints
+            )
+        )
+
+    async def _begun(self, beginning: Awaitable[T]) -> T:
+        """Wait for a request's way into the engine, and for its first output; ``fail`` ends the wait."""
         scope = asyncio.timeout(None)
         try:
             async with scope:
                 self._beginning.add(scope)
-                return await anext(outputs)
+                return await beginning
         except TimeoutError:
             if scope.expired():
                 raise engine_unavailable() from None

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vllm.entrypoints.generate.base.protocol import DeltaMessage
-from vllm.outputs import CompletionOutput
 from vllm.parser import Parser
 
 from palaver_server.core.events import Delta
@@ -16,6 +15,7 @@ from palaver_server.core.tools import ToolCallDelta
 from palaver_server.engine.tool_judge import ToolJudge
 from palaver_server.engine.vllm.answer import cuts
 from palaver_server.engine.vllm.answer.call_end import CallEnd
+from palaver_server.engine.vllm.answer.collector import Output
 from palaver_server.engine.vllm.answer.delta_stage import ConvertLogprobs
 from palaver_server.engine.vllm.answer.shortcut import Kind, shortcut_of
 from palaver_server.engine.vllm.answer.text import SpeechTrim, ThoughtTrim
@@ -90,7 +90,7 @@ class ParsedStage:
         """Tokens of thought so far."""
         return self._parser.count_reasoning_tokens(self._token_ids) + self._plain_thought_count
 
-    def feed(self, completion: CompletionOutput) -> Delta | None:
+    def feed(self, completion: Output) -> Delta | None:
         """Read an output; None while it shows as nothing."""
         token_ids = completion.token_ids
         self.token_count += len(token_ids)
@@ -109,7 +109,7 @@ class ParsedStage:
             thoughts = self._thoughts.feed(completion.text) if self._reading.has_thoughts else ""
         return self._delta(thoughts, text, ()) if text or thoughts else None
 
-    def _parse(self, completion: CompletionOutput, token_ids: list[int]) -> Delta | None:
+    def _parse(self, completion: Output, token_ids: list[int]) -> Delta | None:
         """Read what the shortcut does not know."""
         is_last = completion.finish_reason is not None
         thoughts, text, calls = "", "", list[ToolCallDelta]()
@@ -174,7 +174,7 @@ class ParsedStage:
         call.arguments.append(arguments)
         return told
 
-    def _last_verdict(self, completion: CompletionOutput) -> list[ToolCallDelta]:
+    def _last_verdict(self, completion: Output) -> list[ToolCallDelta]:
         if not self._calls:
             return []
         _, call = max(self._calls.items())
@@ -196,7 +196,7 @@ class ParsedStage:
         state, problem = self._reading.judge.judge(call.name, "".join(call.arguments), is_cut_off=is_cut_off)
         return [ToolCallDelta(index, state=state, problem=problem)]
 
-    def _hold_details(self, completion: CompletionOutput) -> None:
+    def _hold_details(self, completion: Output) -> None:
         if self._convert_logprobs is not None:
             self._held_logprobs += self._convert_logprobs(completion)
         if self._has_token_ids:

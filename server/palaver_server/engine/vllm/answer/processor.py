@@ -9,34 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import tokenizers.decoders
 from vllm.v1.engine import EngineCoreOutput, EngineCoreRequest
 from vllm.v1.engine.detokenizer import FastIncrementalDetokenizer
-from vllm.v1.engine.output_processor import OutputProcessor, RequestOutputCollector, RequestState
+from vllm.v1.engine.output_processor import (
+    OutputProcessor,
+    OutputProcessorOutput,
+    RequestOutputCollector,
+    RequestState,
+)
 from vllm.v1.engine.parallel_sampling import ParentRequest
 from vllm.v1.metrics.stats import IterationStats
 
-
-class BundleDetokenizer(FastIncrementalDetokenizer):
-    """Turns the tokens of one output into text together, where nothing has to be known of each of them."""
-
-    def update(self, new_token_ids: list[int], stop_terminated: bool) -> str | None:
-        """Take new tokens; see ``BaseIncrementalDetokenizer.update``. Return a stop sequence that they end."""
-        if len(new_token_ids) == 1 or self.stop or not self.spaces_between_special_tokens:
-            return super().update(new_token_ids, stop_terminated)
-        self.token_ids.extend(new_token_ids)
-        # The token that ended the answer is none of its text.
-        shown = new_token_ids[:-1] if stop_terminated and not self.include_stop_str_in_output else new_token_ids
-        if shown:
-            self.output_text += self._text_of(shown)
-        return None
-
-    def _text_of(self, token_ids: list[int]) -> str:
-        try:
-            return self.stream.step(self.tokenizer, token_ids) or ""
-        except Exception:  # noqa: BLE001  # the library has no other; vLLM's own way tells a token's faults apart
-            self.stream = tokenizers.decoders.DecodeStream(skip_special_tokens=self.skip_special_tokens)
-            return "".join(self.decode_next(token_id) for token_id in token_ids)
+from palaver_server.engine.vllm.answer.detokenizer import BundleDetokenizer
+from palaver_server.engine.vllm.answer.plain_state import PlainState, is_plain
 
 
 class BundleProcessor(OutputProcessor):
@@ -52,9 +37,27 @@ class BundleProcessor(OutputProcessor):
     ) -> None:
         """Add a request; see ``OutputProcessor.add_request``."""
         super().add_request(request, prompt, parent_req, request_index, queue)
-        detokenizer: Any = self.request_states[request.request_id].detokenizer
-        if type(detokenizer) is FastIncrementalDetokenizer:
-            detokenizer.__class__ = BundleDetokenizer  # made by vLLM, and the same but for one method
+        state: Any = self.request_states[request.request_id]
+        if type(state.detokenizer) is FastIncrementalDetokenizer:
+            state.detokenizer.__class__ = BundleDetokenizer
+        if is_plain(state):
+            state.__class__ = PlainState
+
+    def process_outputs(
+        self,
+        engine_core_outputs: list[EngineCoreOutput],
+        engine_core_timestamp: float | None = None,
+        iteration_stats: IterationStats | None = None,
+        weight_version: str | None = None,
+    ) -> OutputProcessorOutput:
+        """Hand a step's outputs on to who waits for them; see ``OutputProcessor.process_outputs``."""
+        states, about = self.request_states, (engine_core_timestamp, iteration_stats, weight_version)
+        others = [
+            output
+            for output in engine_core_outputs
+            if not (isinstance(state := states.get(output.request_id), PlainState) and state.hand_on(output, *about))
+        ]
+        return super().process_outputs(others, *about)
 
     def _update_stats_from_output(
         self,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from vllm.logprobs import PromptLogprobs
-from vllm.outputs import CompletionOutput, RequestOutput
+from vllm.outputs import RequestOutput
 from vllm.v1.metrics.stats import RequestStateStats
 
 from palaver_server.core.events import ChoiceEnd, Delta, Finished, FinishReason, Timings, Usage
+from palaver_server.engine.vllm.answer.collector import Output
 from palaver_server.engine.vllm.errors import engine_unavailable, generation_failed
 from palaver_server.engine.vllm.prompt.vllm_prompt import VllmPrompt
 
@@ -24,7 +25,7 @@ class Tally:
         self._cached_token_count: int | None = None
         self.prompt_logprobs: PromptLogprobs | None = None
 
-    def take(self, completion: CompletionOutput) -> Delta | None:
+    def take(self, completion: Output) -> Delta | None:
         """Feed an output to its choice; None while it shows as nothing."""
         delta = self._stages[completion.index].feed(completion)
         if delta is not None and self._has_running_usage:
@@ -39,7 +40,7 @@ class Tally:
         self._cached_token_count = output.num_cached_tokens
         self.prompt_logprobs = output.prompt_logprobs
 
-    def end(self, completion: CompletionOutput, delta: Delta | None, *, has_timed_out: bool) -> Delta | None:
+    def end(self, completion: Output, delta: Delta | None, *, has_timed_out: bool) -> Delta | None:
         """Take the end of a choice, and tell it with the choice's last delta where there are several choices.
 
         Args:
@@ -79,7 +80,7 @@ class Tally:
         )
 
 
-def _choice_end(completion: CompletionOutput, *, has_timed_out: bool) -> ChoiceEnd:
+def _choice_end(completion: Output, *, has_timed_out: bool) -> ChoiceEnd:
     match completion.finish_reason:
         case "stop":
             # An end token has a number here, a stop sequence its text.

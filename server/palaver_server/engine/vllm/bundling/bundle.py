@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from operator import is_
 
-from msgspec.structs import astuple
 from vllm.v1.engine import EngineCoreOutput, EngineCoreOutputs
 from vllm.v1.metrics.stats import SchedulerStats
 from vllm.v1.request import Request
 
 from palaver_server.engine.vllm.bundling.pace import Pace
-
-_ID_AND_TOKENS = 2
-_NOTHING_ELSE = astuple(EngineCoreOutput("", []))[_ID_AND_TOKENS:]
+from palaver_server.engine.vllm.core_output import is_only_tokens
 
 
 class Bundle:
@@ -93,7 +89,7 @@ class Bundle:
             request is not None
             and request.num_output_tokens > len(output.new_token_ids)
             and not (request.sampling_params is None or request.sampling_params.stop)
-            and all(map(is_, astuple(output)[_ID_AND_TOKENS:], _NOTHING_ELSE))
+            and is_only_tokens(output)
         )
 
 

@@ -7,7 +7,7 @@ MESSAGES_PER_SECOND = 500
 Below that, nothing is held back; above it, as many tokens go together as bring the messages down to it."""
 STREAMS_PER_TOKEN = 4
 """A further token is held back for so many streams: with few of them there is nothing worth saving."""
-TIMELY_SHARE = 0.9
+TIMELY_SHARE = 0.97
 """Of the bound, filled with steps as long as the last ones were. The rest is for steps that take a little longer."""
 MAX_TOKENS = 64
 """Beyond that a message's share of a token is no longer seen."""

@@ -7,8 +7,6 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vllm.outputs import CompletionOutput
-
 from palaver_server.core.context import ContextTruncation
 from palaver_server.core.conversation import Message
 from palaver_server.core.errors import invalid_field
@@ -20,6 +18,7 @@ from palaver_server.core.prompt import Explanation, PromptCount
 from palaver_server.core.tools import NamedTool, ToolChoiceMode
 from palaver_server.engine.fitting import Fitting
 from palaver_server.engine.tool_judge import ToolJudge, check_tools
+from palaver_server.engine.vllm.answer.collector import Output
 from palaver_server.engine.vllm.answer.delta_stage import DeltaStage, Stage
 from palaver_server.engine.vllm.answer.parsed_stage import ParsedStage, Reading
 from palaver_server.engine.vllm.answer.parsers import Parsers
@@ -81,7 +80,7 @@ class Preparation:
         wanted, limit = wanted or request.response_options, options.time_limit_seconds
         reading = self._reading(request, rendered)
 
-        def convert_logprobs(completion: CompletionOutput) -> tuple[TokenLogprob, ...]:
+        def convert_logprobs(completion: Output) -> tuple[TokenLogprob, ...]:
             return self.logprobs.of_output(options, completion.token_ids, completion.logprobs or ())
 
         convert = convert_logprobs if options.top_logprobs is not None or options.logprob_token_ids else None
