@@ -89,8 +89,8 @@ def first_output() -> RequestOutput:
 async def test_a_failure_has_its_reason(failure: Exception, reason: Reason, *, is_running: bool) -> None:
     llm = Llm(None if is_running else failure)
     events = begun(llm)
-    await anext(events)
     if is_running:
+        await anext(events)
         llm.collector.put(first_output())
         await anext(events)
         llm.collector.put(failure)
@@ -118,11 +118,13 @@ async def test_who_leaves_has_the_engine_give_it_up_once(*, has_begun: bool) -> 
     assert llm.given_up == ["the engine's own id"]
 
 
-async def test_who_closes_between_two_pieces_has_it_given_up_too() -> None:
+@pytest.mark.parametrize("piece_count", [0, 1])
+async def test_who_closes_between_two_events_has_it_given_up_too(piece_count: int) -> None:
     llm = Llm()
     events = begun(llm)
     await anext(events)
-    llm.collector.put(first_output())
-    await anext(events)
+    for _ in range(piece_count):
+        llm.collector.put(first_output())
+        await anext(events)
     await events.aclose()
     assert llm.given_up == ["the engine's own id"]

@@ -42,7 +42,8 @@ class Collector(RequestOutputCollector):
     @classmethod
     def adopt(cls, queue: RequestOutputCollector) -> Self:
         """Make one of the collector that vLLM has made; what has come until then is kept."""
-        queue.__class__ = cls
+        if not isinstance(queue, cls):
+            queue.__class__ = cls
         return cast("Self", queue)
 
     def add(self, text: str, token_ids: list[int]) -> None:

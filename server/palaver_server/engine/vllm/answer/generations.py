@@ -43,14 +43,15 @@ class Generations:
 
     async def run(self, prompt: VllmPrompt) -> AsyncGenerator[Event, None]:
         """Answer; see ``core.engine.Engine.generate``."""
-        yield prompt.started
         # A caller may use one id twice, and vLLM aborts by id.
         request_id = f"{prompt.request.request_id}-{next(self._serial)}"
-        tally = Tally(prompt)
         collector: Collector | None = None
         try:
             with generating(prompt.request.field_prefix), self._limited(request_id, prompt.ends_at) as limit:
                 collector = await self._begun(self._add(prompt, request_id))
+                # What vLLM refuses only as it is added is refused before the answer has begun, and has its HTTP status.
+                yield prompt.started
+                tally = Tally(prompt)
                 output = await self._begun(collector.get())
                 tally.see(cast("RequestOutput", output))  # an answer does not begin with a piece of its middle
                 while True:
