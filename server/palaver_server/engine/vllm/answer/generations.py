@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from vllm.v1.engine.async_llm import AsyncLLM
 
+from palaver_server.core.errors import PalaverError, Reason
 from palaver_server.core.events import Event
 from palaver_server.engine.vllm.answer.collector import Collector, Piece
 from palaver_server.engine.vllm.answer.given_up import GivenUp
@@ -69,8 +70,9 @@ class Generations:
                             break
                     output = await collector.get()
                     self._pulse.beats += 1
-        except BaseException:
-            if collector is not None:
+        except BaseException as error:
+            is_gone = isinstance(error, PalaverError) and error.reason is Reason.ENGINE_UNAVAILABLE
+            if collector is not None and not is_gone:  # an engine that is gone cannot be asked to give it up
                 await self._llm.abort(collector.request_id, internal=True)
             raise
         finally:
