@@ -112,6 +112,21 @@ def test_whatever_comes_together_and_however_slowly_it_is_read_the_reader_is_tol
     assert ours.processor.request_states == vllms.processor.request_states == {}
 
 
+@pytest.mark.parametrize("ends_with_token", [True, False])
+def test_an_answer_that_ends_within_a_character_has_lost_nothing_before_it(*, ends_with_token: bool) -> None:
+    for end in range(6, 60):
+        ours, vllms = both()
+        for way in (ours, vllms):
+            way.step(10.0, TOKENS[:1])
+            if ends_with_token:
+                way.step(10.1, TOKENS[1:end], finish_reason=FinishReason.LENGTH)
+            else:
+                way.step(10.1, TOKENS[1:end])
+                way.step(10.2, [], finish_reason=FinishReason.ABORT)
+            way.read()
+        assert ours.told == vllms.told
+
+
 def middle(**params: Any) -> Way:
     """A request that has had its first token, and reads a second output."""
     way = Way(BundleProcessor, **params)

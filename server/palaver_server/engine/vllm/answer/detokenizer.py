@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import tokenizers.decoders
 from vllm.v1.engine.detokenizer import FastIncrementalDetokenizer
 
@@ -40,8 +42,17 @@ class BundleDetokenizer(FastIncrementalDetokenizer):
         return text
 
     def _text_of(self, token_ids: list[int]) -> str:
+        # Of tokens that go together nothing is told while the last one is a part of a character: an answer may end so.
+        if len(token_ids) == 1 or _is_part(self.tokenizer, token_ids[-1]):
+            return "".join(map(self.decode_next, token_ids))
         try:
             return self.stream.step(self.tokenizer, token_ids) or ""
         except Exception:  # noqa: BLE001  # the library has no other; vLLM's own way tells a token's faults apart
             self.stream = tokenizers.decoders.DecodeStream(skip_special_tokens=self.skip_special_tokens)
             return "".join(self.decode_next(token_id) for token_id in token_ids)
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_part(tokenizer: tokenizers.Tokenizer, token_id: int) -> bool:
+    """Whether a token is no whole characters by itself."""
+    return "\N{REPLACEMENT CHARACTER}" in tokenizer.decode([token_id], skip_special_tokens=False)
