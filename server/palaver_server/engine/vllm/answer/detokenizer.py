@@ -30,26 +30,14 @@ class BundleDetokenizer(FastIncrementalDetokenizer):
             self.output_text += self._text_of(shown)
         return None
 
-    def next_text(self, new_token_ids: list[int]) -> str:
-        """Take tokens of the middle of an answer, and give their text: ``update`` and ``get_next_output_text`` in one.
-
-        Only where it ``is_plain``.
-        """
-        self.token_ids.extend(new_token_ids)
-        text = self._text_of(new_token_ids)
-        self.output_text += text
-        self._last_output_text_offset = len(self.output_text)
-        return text
-
     def _text_of(self, token_ids: list[int]) -> str:
         # Of tokens that go together nothing is told while the last one is a part of a character: an answer may end so.
-        if len(token_ids) == 1 or _is_part(self.tokenizer, token_ids[-1]):
-            return "".join(map(self.decode_next, token_ids))
-        try:
-            return self.stream.step(self.tokenizer, token_ids) or ""
-        except Exception:  # noqa: BLE001  # the library has no other; vLLM's own way tells a token's faults apart
-            self.stream = tokenizers.decoders.DecodeStream(skip_special_tokens=self.skip_special_tokens)
-            return "".join(self.decode_next(token_id) for token_id in token_ids)
+        if not _is_part(self.tokenizer, token_ids[-1]):
+            try:
+                return self.stream.step(self.tokenizer, token_ids) or ""
+            except Exception:  # noqa: BLE001  # the library has no other; vLLM's own way tells a token's faults apart
+                self.stream = tokenizers.decoders.DecodeStream(skip_special_tokens=self.skip_special_tokens)
+        return "".join(map(self.decode_next, token_ids))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -53,6 +53,7 @@ class PlainState(RequestState):
         starts = self.weight_version_starts
         if weight_version is not None and not (starts and starts[-1][0] == weight_version):
             return False
+        # In one place what vLLM's statistics take three calls for; that they are the same is tested.
         if iteration_stats is not None and timestamp is not None and self.stats is not None:
             count = len(token_ids)
             seconds = (timestamp - self.stats.last_token_ts) / count
@@ -60,5 +61,6 @@ class PlainState(RequestState):
             iteration_stats.inter_token_latencies_iter += [seconds] * count
             self.stats.num_generation_tokens += count
             self.stats.last_token_ts = timestamp
-        collector.add(self.detokenizer.next_text(token_ids), token_ids)
+        self.detokenizer.update(token_ids, stop_terminated=False)
+        collector.add(self.detokenizer.get_next_output_text(finished=False, delta=True), token_ids)
         return True
