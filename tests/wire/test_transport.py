@@ -80,6 +80,22 @@ async def code_of(channel: grpc.aio.Channel, request: bytes = b"", **options: ob
     return caught.value.code()
 
 
+async def measure_once_there_is_room(port: int) -> int:
+    """Ask by one connection after another: the server may not have seen yet that an earlier one has ended.
+
+    A channel that was refused and tries again may not see that it is connected, in grpcio 1.85: its socket has the
+    server's settings and answers pings, and its calls wait for ever. So none here tries twice.
+    """
+    while True:
+        async with connect(port) as channel:
+            try:
+                return await measure(channel)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+        await asyncio.sleep(0.05)
+
+
 async def open_silent(channel: grpc.aio.Channel) -> grpc.aio.UnaryStreamCall[bytes, bytes]:
     method: Any = channel.unary_stream("/test.Probe/StaySilent")
     call: grpc.aio.UnaryStreamCall[bytes, bytes] = method(b"")
@@ -155,8 +171,7 @@ async def test_a_connection_above_the_bound_is_closed_until_another_ends() -> No
             assert await measure(first) == 0
             assert await code_of(second) == grpc.StatusCode.UNAVAILABLE
             assert await measure(first) == 0
-        async with connect(port) as third:
-            assert await measure(third, wait_for_ready=True) == 0
+        assert await measure_once_there_is_room(port) == 0
 
 
 async def test_a_connection_that_says_nothing_is_closed() -> None:
