@@ -83,8 +83,8 @@ async def code_of(channel: grpc.aio.Channel, request: bytes = b"", **options: ob
 async def measure_once_there_is_room(port: int) -> int:
     """Ask by one connection after another: the server may not have seen yet that an earlier one has ended.
 
-    A channel that was refused and tries again may not see that it is connected, in grpcio 1.85: its socket has the
-    server's settings and answers pings, and its calls wait for ever. So none here tries twice.
+    A channel of grpcio 1.85 that is refused while other channels of its process are closing may not see that its next
+    try has connected: its calls wait for ever. So none tries twice.
     """
     while True:
         async with connect(port) as channel:
