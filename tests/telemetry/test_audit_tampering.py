@@ -15,8 +15,9 @@ from hypothesis import strategies as some
 from palaver_server.telemetry.audit.chain import canonical, load_keys
 from palaver_server.telemetry.audit.head import FILE as HEAD_FILE
 from palaver_server.telemetry.audit.log import AuditLog
-from palaver_server.telemetry.audit.verify import Verdict, verify
+from palaver_server.telemetry.audit.verify import Verdict
 from palaver_server.telemetry.audit.writer import AuditWriter
+from tests.telemetry.audit_log import verdict_of
 
 FIRST_FILE = "audit-00000001.jsonl"
 
@@ -28,10 +29,6 @@ def write(folder: Path, count: int) -> AuditWriter:
         writer.add(lambda index=index: {"kind": "call", "index": index})
     writer.close()
     return writer
-
-
-def verdict_of(folder: Path) -> Verdict:
-    return verify(folder, load_keys(folder, may_create=False))
 
 
 def lines_of(folder: Path) -> list[bytes]:

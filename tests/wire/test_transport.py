@@ -93,7 +93,6 @@ async def measure_once_there_is_room(port: int) -> int:
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
-        await asyncio.sleep(0.05)
 
 
 async def open_silent(channel: grpc.aio.Channel) -> grpc.aio.UnaryStreamCall[bytes, bytes]:
