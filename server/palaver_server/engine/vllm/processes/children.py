@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from palaver_server.engine.vllm.processes import openmp, orphans
+from palaver_server.engine.vllm.processes import openmp, orphans, subnormals
 from palaver_server.engine.vllm.start import log_relay
 from palaver_server.engine.vllm.start.environment import FOLDER_VARIABLE
 
@@ -49,6 +49,7 @@ class WorkerTarget(Target):
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         """Be a forked worker."""
         _enter()
+        subnormals.flush()
         openmp.bind_threads()
         _run_to_the_end(self._main, args, kwargs)
 
@@ -114,8 +115,11 @@ def run_shared_engine_core(max_delay_seconds: float, *args: Any, **kwargs: Any) 
 
 def run_worker(*args: Any, **kwargs: Any) -> None:
     """Run vLLM's worker."""
-    from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415  # after the guard
+    from vllm.platforms import current_platform  # noqa: PLC0415  # after the guard
+    from vllm.v1.executor.multiproc_executor import WorkerProc  # noqa: PLC0415  # as above
 
+    if current_platform.is_cpu():
+        subnormals.flush()
     WorkerProc.shutdown = _without_collections(WorkerProc.shutdown)
     _run_to_the_end(WorkerProc.worker_main, args, kwargs)
 
