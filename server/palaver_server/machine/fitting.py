@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from palaver_server.engine.vllm.cpu import CPU_DEFAULTS
+from palaver_server.machine import cores
 from palaver_server.machine.cards import alike, environment_for, visible, ways_to_divide
 from palaver_server.machine.choosing import choose
 from palaver_server.machine.gpus import Gpu, find_gpus
@@ -27,6 +28,8 @@ SHORT_FLAGS = {
     "q": "quantization",
 }
 """vLLM's short names of arguments that matter here."""
+PARALLEL_SIZES = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+"""What multiplies workers."""
 
 
 def profile_for(settings: Settings, vllm_arguments: Sequence[str]) -> StartProfile | None:
@@ -40,7 +43,7 @@ def profile_for(settings: Settings, vllm_arguments: Sequence[str]) -> StartProfi
     found = find_gpus().devices if vllm_flavour() == "gpu" else ()
     seen = visible(found, os.environ)
     if not seen:
-        return _without_gpu(given)
+        return _without_gpu(settings, given)
     used = alike(seen)
     if any(gpu.total_bytes is None or gpu.capability is None for gpu in used):
         return StartProfile(
@@ -68,8 +71,16 @@ def given_arguments(settings: Settings, vllm_arguments: Sequence[str]) -> dict[s
     return given
 
 
-def _without_gpu(given: Mapping[str, str]) -> StartProfile:
+def _without_gpu(settings: Settings, given: Mapping[str, str]) -> StartProfile:
     names = {name: name.replace("_", "-") for name in CPU_DEFAULTS}
+    notes = ["The KV cache gets room for four conversations of full length, and at most half of the free memory."]
+    variables: dict[str, str] = {}
+    if settings.front_ends == 1 and all(given.get(size, "1") == "1" for size in PARALLEL_SIZES):
+        model = _served_model(settings)
+        weight_bytes = None if model is None else model.weight_bytes
+        variables = cores.environment_for(weight_bytes, cores.physical_cores(), os.environ)
+    if variables:
+        notes.append("Both cores compute: vLLM would keep one of them for scheduling.")
     return StartProfile(
         machine="no GPU that vLLM could use",
         choices=tuple(
@@ -78,7 +89,8 @@ def _without_gpu(given: Mapping[str, str]) -> StartProfile:
             if names[name] not in given
         ),
         kept=tuple(name for name in names.values() if name in given),
-        notes=("The KV cache gets room for four conversations of full length, and at most half of the free memory.",),
+        notes=tuple(notes),
+        environment=variables,
     )
 
 

@@ -12,11 +12,15 @@ from vllm.v1.request import Request
 from palaver_server.engine.vllm.bundling.pace import Pace
 from palaver_server.engine.vllm.core_output import is_only_tokens
 
+BEGINNING_TOKENS = 5
+"""Of an answer. The first that a reader sees is among them also where a model writes marks before: GLM-4.5 begins with
+a line break and a mark where it thinks, and with two breaks and two marks where it shall not."""
+
 
 class Bundle:
     """Takes each step's outputs in, and gives out what is to be sent.
 
-    Only what is nothing but tokens waits. The first token of an answer goes out at once and so does its end, with all
+    Only what is nothing but tokens waits. The first tokens of an answer go out at once and so does its end, with all
     that waits of it; so do log probabilities, the statistics of a step that say more than how things stand, and the
     tokens of an answer that a stop sequence may end, which only the front end sees.
 
@@ -87,7 +91,7 @@ class Bundle:
         request = self._requests.get(output.request_id)
         return (
             request is not None
-            and request.num_output_tokens > len(output.new_token_ids)
+            and request.num_output_tokens - len(output.new_token_ids) >= BEGINNING_TOKENS
             and not (request.sampling_params is None or request.sampling_params.stop)
             and is_only_tokens(output)
         )

@@ -1,0 +1,51 @@
+"""Which cores an engine without a GPU computes on.
+
+vLLM (0.32, ``utils/ompmultiprocessing.py``) gives its worker a thread for each physical core but one, which it keeps
+for the engine core: that never sleeps while answers run. Of two cores it keeps half of what the machine has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+BINDING = "VLLM_CPU_OMP_THREADS_BIND"
+CHOSEN_BY = (BINDING, "VLLM_CPU_NUM_OF_RESERVED_CPU")
+"""Variables by which operators choose themselves."""
+FEW_CORES = 2
+"""Beyond, a thread that shares its core with the engine core would hold up more than it brings."""
+LARGE_BYTES = 64 * 2**20
+"""Of weights. Both cores make SmolLM2 (270 MB) faster, and the tiny GLM (5 MB) slower, whose threads wait for each
+other longer than they compute. Nothing between was measured."""
+TOPOLOGY = Path("/sys/devices/system/cpu")
+
+
+def environment_for(
+    weight_bytes: int | None, cores: Collection[Collection[int]], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables that give the worker both of two cores; none where vLLM's own choice or the operator's stands.
+
+    Args:
+        weight_bytes: of the model; None where it is not known yet, as of one that vLLM fetches.
+        cores: the physical ones, each with its logical ones.
+        environment: of the server.
+    """
+    is_small = weight_bytes is not None and weight_bytes < LARGE_BYTES
+    if is_small or len(cores) != FEW_CORES or any(name in environment for name in CHOSEN_BY):
+        return {}
+    return {BINDING: ",".join(str(max(core)) for core in cores)}  # vLLM takes the last of each, too
+
+
+def physical_cores(topology: Path = TOPOLOGY, allowed: Collection[int] | None = None) -> list[list[int]]:
+    """The cores that this process may run on, by the numbers of their logical ones.
+
+    Args:
+        topology: the kernel's folder of it; where it is not there, each logical core counts as a physical one.
+        allowed: numbers of logical cores; those of this process by default.
+    """
+    cores: dict[str, list[int]] = {}
+    for number in sorted(os.sched_getaffinity(0) if allowed is None else allowed):
+        siblings = topology / f"cpu{number}" / "topology" / "thread_siblings_list"
+        cores.setdefault(siblings.read_text() if siblings.exists() else str(number), []).append(number)
+    return list(cores.values())
