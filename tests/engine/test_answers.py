@@ -107,6 +107,16 @@ async def test_a_repeated_prompt_is_cached(engine: VllmEngine) -> None:
     assert 0 < again.usage.cached_prompt_token_count < again.usage.prompt_token_count
 
 
+async def test_the_next_turn_of_a_short_chat_finds_what_was_said_before(engine: VllmEngine) -> None:
+    turns = ["Which of the seven seas is the saltiest, and why?", "The Red Sea: much sun and few rivers.", "And then?"]
+    first = await answer(engine, say(turns[0], max_output_tokens=1))
+
+    second = await answer(engine, say(*turns, max_output_tokens=1))
+
+    assert first.usage.prompt_token_count < 64
+    assert second.usage.cached_prompt_token_count >= 32
+
+
 async def test_clients_do_not_share_the_cache(engine: VllmEngine) -> None:
     request = say("A secret of one client: " + " ".join(f"word{number}" for number in range(200)), max_output_tokens=1)
     mine, yours = (replace(request, client=Client(name)) for name in ("first", "second"))

@@ -33,10 +33,12 @@ def test_flags_are_read_as_vllm_reads_them(parse: Callable[[Sequence[str]], Any]
 
 def test_a_machine_without_gpu_gets_defaults_that_a_flag_overrides(parse: Callable[[Sequence[str]], Any]) -> None:
     default = parse([]).engine
-    chosen = parse(["--dtype", "float32", "--no-enforce-eager", "--max-num-seqs", "3"]).engine
+    chosen = parse(["--dtype", "float32", "--no-enforce-eager", "--max-num-seqs", "3", "--block-size", "64"]).engine
 
-    assert (default.dtype, default.enforce_eager, default.max_num_seqs) == ("bfloat16", True, 64)
-    assert (chosen.dtype, chosen.enforce_eager, chosen.max_num_seqs) == ("float32", False, 3)
+    assert (default.dtype, default.enforce_eager) == ("bfloat16", True)
+    assert (default.max_num_seqs, default.block_size) == (64, 32)
+    assert (chosen.dtype, chosen.enforce_eager) == ("float32", False)
+    assert (chosen.max_num_seqs, chosen.block_size) == (3, 64)
 
 
 def test_the_chat_template_is_an_argument_too(parse: Callable[[Sequence[str]], Any]) -> None:
