@@ -27,7 +27,7 @@ ENGINE_FLAGS = (
     *("--max-num-seqs", str(MAX_STREAMS)),
     *("--kv-cache-memory-bytes", "1G"),
 )
-"""vLLM's engine arguments, the same for every peer, so that nobody's defaults decide."""
+"""vLLM's engine arguments for every peer."""
 
 CONVERSATION = (
     ("user", "Count to 21."),
@@ -106,6 +106,8 @@ class Plan(BaseModel):
     turns: int = 1
     """Exchanges before the question."""
     engine_flags: tuple[str, ...] = ENGINE_FLAGS
+    environment: dict[str, str] = {}
+    """Variables for every process, beside those of the benchmark itself."""
     conversation: tuple[tuple[str, str], ...] = CONVERSATION
     min_answers: int = MIN_ANSWERS
     min_answers_per_stream: int = MIN_ANSWERS_PER_STREAM

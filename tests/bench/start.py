@@ -2,7 +2,7 @@
 
     python -m tests.bench.start
 
-Every peer is started with the same model and the same engine arguments, in one run, each round in the other order. The
+Every peer is started with the same model and the same engine, in one run, each round in the other order. The
 clock runs from the moment before the process is started until the first text of the first answer; the tokens a second
 of a few streams afterwards show what a faster start may have cost. Prints a table, and writes every figure as JSON.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.bench.peers import peer_named
 from tests.bench.peers.peer import Client
 from tests.bench.plan import ENGINE_FLAGS, ROOT, TINY_MODEL, Ask, EngineName, Plan
 from tests.bench.processes import BenchError, Launcher
+from tests.bench.same_engines import with_same_engines
 from tests.bench.setting import machine, versions
 
 PEERS = {"vllm": ("palaver", "vllm-openai"), "scripted": ("palaver",)}
@@ -126,16 +128,19 @@ def main(
     *, engine: EngineName, model: str, rounds: int, streams: int, out: Path, engine_flags: tuple[str, ...]
 ) -> None:
     """Measure the time from a server's start to its first token. Leave the machine alone meanwhile."""
-    plan = Plan(
-        engine=engine,
-        model=model,
-        peers=PEERS[engine],
-        streams=(streams,),
-        rounds=rounds,
-        minutes=60,
-        tokens=TOKENS,
-        engine_flags=(*ENGINE_FLAGS, *engine_flags),
+    plan = with_same_engines(
+        Plan(
+            engine=engine,
+            model=model,
+            peers=PEERS[engine],
+            streams=(streams,),
+            rounds=rounds,
+            minutes=60,
+            tokens=TOKENS,
+            engine_flags=(*ENGINE_FLAGS, *engine_flags),
+        )
     )
+    os.environ.update(plan.environment)
     try:
         starts = asyncio.run(_run(plan, out.parent / "logs"))
     except BenchError as error:
