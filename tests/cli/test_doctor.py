@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from palaver_server.cli.checkup import CHECKS, cgroups, examine, hardware, software
+from palaver_server.cli.checkup import CHECKS, examine, hardware, software
 from palaver_server.cli.checkup.finding import Finding, Level
-from palaver_server.machine import gpus, packages
+from palaver_server.machine import cgroups, gpus, packages
 from palaver_server.settings import Settings, load_settings
 
 GIB = 2**30

@@ -46,6 +46,8 @@ def test_cores_are_physical_ones(tmp_path: Path) -> None:
         (SMOLLM2_BYTES, ((0,), (1,), (2,)), {}, None),
         (SMOLLM2_BYTES, PLAIN_PAIR, {"VLLM_CPU_NUM_OF_RESERVED_CPU": "1"}, None),
         (SMOLLM2_BYTES, PLAIN_PAIR, {BINDING: "nobind"}, None),
+        (SMOLLM2_BYTES, PLAIN_PAIR, {"VLLM_CPU_SIM_MULTI_NUMA": "1"}, None),  # vLLM refuses it beside a binding
+        (SMOLLM2_BYTES, PLAIN_PAIR, {"CPU_VISIBLE_MEMORY_NODES": "1"}, None),
     ],
 )
 def test_two_cores_compute_both(
@@ -54,12 +56,30 @@ def test_two_cores_compute_both(
     assert environment_for(weight_bytes, found, environment).get(BINDING) == binding
 
 
+@pytest.mark.parametrize(("limit", "binding"), [(2.0, "0,1"), (1.5, None), (1.0, None)])
+def test_container_must_have_the_time_of_both(limit: float, binding: str | None) -> None:
+    assert environment_for(SMOLLM2_BYTES, PLAIN_PAIR, {}, limit).get(BINDING) == binding
+
+
+@pytest.mark.parametrize(("machine", "binding"), [("x86_64", "2,3"), ("ppc64le", None)])
+def test_threads_of_a_core_are_known_on_x86_alone(
+    machine: str, binding: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert environment_for(SMOLLM2_BYTES, ((0, 2), (1, 3)), {}).get(BINDING) == binding
+    assert environment_for(SMOLLM2_BYTES, PLAIN_PAIR, {}).get(BINDING) == "0,1"
+
+
 @pytest.mark.parametrize(
     ("values", "arguments", "binding"),
     [
         ({}, [], "0,1"),
         ({"model": str(TINY_GLM)}, [], None),
+        ({"model": "smollm2-135m-instruct"}, [], "0,1"),  # its size stands in the catalogue
         ({}, ["-tp", "2"], None),
+        ({}, ["-pp", "2"], None),
+        ({}, ["--data-parallel-size=2"], None),
+        ({}, ["-pcp", "2"], None),
         ({"front_ends": 2}, [], None),
         ({"start_profile": "off"}, [], None),
     ],
@@ -68,6 +88,7 @@ def test_start_profile_has_them(
     values: dict[str, object], arguments: list[str], binding: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores, "physical_cores", lambda: PLAIN_PAIR)
+    monkeypatch.setattr("palaver_server.machine.cgroups.processor_limit", lambda: None)
     monkeypatch.setattr(fitting, "vllm_flavour", lambda: "cpu")
     for name in cores.CHOSEN_BY:
         monkeypatch.delenv(name, raising=False)

@@ -7,12 +7,13 @@ for the engine core: that never sleeps while answers run. Of two cores it keeps 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 BINDING = "VLLM_CPU_OMP_THREADS_BIND"
-CHOSEN_BY = (BINDING, "VLLM_CPU_NUM_OF_RESERVED_CPU")
-"""Variables by which operators choose themselves."""
+CHOSEN_BY = (BINDING, "VLLM_CPU_NUM_OF_RESERVED_CPU", "VLLM_CPU_SIM_MULTI_NUMA", "CPU_VISIBLE_MEMORY_NODES")
+"""Variables by which operators choose themselves, or which go with vLLM's own choice alone."""
 FEW_CORES = 2
 """Beyond, a thread that shares its core with the engine core would hold up more than it brings."""
 LARGE_BYTES = 64 * 2**20
@@ -22,7 +23,10 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 def environment_for(
-    weight_bytes: int | None, cores: Collection[Collection[int]], environment: Mapping[str, str]
+    weight_bytes: int | None,
+    cores: Collection[Collection[int]],
+    environment: Mapping[str, str],
+    processor_limit: float | None = None,
 ) -> dict[str, str]:
     """Variables that give the worker both of two cores; none where vLLM's own choice or the operator's stands.
 
@@ -30,11 +34,16 @@ def environment_for(
         weight_bytes: of the model; None where it is not known yet, as of one that vLLM fetches.
         cores: the physical ones, each with its logical ones.
         environment: of the server.
+        processor_limit: the processor time a second that a container may use. Of less than two cores' time, threads
+            that wait for each other would lose more than they bring.
     """
     is_small = weight_bytes is not None and weight_bytes < LARGE_BYTES
-    if is_small or len(cores) != FEW_CORES or any(name in environment for name in CHOSEN_BY):
+    is_limited = processor_limit is not None and processor_limit < len(cores)
+    if is_small or is_limited or len(cores) != FEW_CORES or any(name in environment for name in CHOSEN_BY):
         return {}
-    return {BINDING: ",".join(str(max(core)) for core in cores)}  # vLLM takes the last of each, too
+    if platform.machine() != "x86_64" and any(len(core) > 1 for core in cores):
+        return {}  # elsewhere vLLM may use several threads of a core; on x86 it takes the last of each, as here
+    return {BINDING: ",".join(str(max(core)) for core in cores)}
 
 
 def physical_cores(topology: Path = TOPOLOGY, allowed: Collection[int] | None = None) -> list[list[int]]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from palaver_server.engine.vllm.cpu import CPU_DEFAULTS
-from palaver_server.machine import cores
+from palaver_server.machine import cgroups, cores
 from palaver_server.machine.cards import alike, environment_for, visible, ways_to_divide
 from palaver_server.machine.choosing import choose
 from palaver_server.machine.gpus import Gpu, find_gpus
@@ -25,10 +25,16 @@ SHORT_FLAGS = {
     "tp": "tensor-parallel-size",
     "pp": "pipeline-parallel-size",
     "dp": "data-parallel-size",
+    "pcp": "prefill-context-parallel-size",
     "q": "quantization",
 }
 """vLLM's short names of arguments that matter here."""
-PARALLEL_SIZES = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+PARALLEL_SIZES = (
+    "tensor-parallel-size",
+    "pipeline-parallel-size",
+    "data-parallel-size",
+    "prefill-context-parallel-size",
+)
 """What multiplies workers."""
 
 
@@ -78,9 +84,10 @@ def _without_gpu(settings: Settings, given: Mapping[str, str]) -> StartProfile:
     if settings.front_ends == 1 and all(given.get(size, "1") == "1" for size in PARALLEL_SIZES):
         model = _served_model(settings)
         weight_bytes = None if model is None else model.weight_bytes
-        variables = cores.environment_for(weight_bytes, cores.physical_cores(), os.environ)
+        found, limit = cores.physical_cores(), cgroups.processor_limit()
+        variables = cores.environment_for(weight_bytes, found, os.environ, limit)
     if variables:
-        notes.append("Both cores compute: vLLM would keep one of them for scheduling.")
+        notes.append(f"Both cores compute: vLLM would keep one for scheduling. {cores.BINDING}=auto leaves it to vLLM.")
     return StartProfile(
         machine="no GPU that vLLM could use",
         choices=tuple(

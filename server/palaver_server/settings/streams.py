@@ -15,7 +15,8 @@ class StreamSettings(BaseModel):
     coalescing_delay: Annotated[float, Field(ge=0, le=1, json_schema_extra=IN_SECONDS)] = Field(
         0.1,
         description="Seconds that a token may be held back at most, so that several go in one message: only those of "
-        "many streams are, as soon as each token in a message of its own would be more than 500 messages a second. "
+        "many streams are, as soon as each token in a message of its own would be more than 500 messages a second. The "
+        "first five tokens of an answer and its end never are. "
         "Ten pieces a second still read as flowing text. 0: never.",
     )
     slow_reader_timeout: Positive = Field(

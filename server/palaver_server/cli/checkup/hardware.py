@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 
 import palaver_server
-from palaver_server.cli.checkup import cgroups
 from palaver_server.cli.checkup.finding import Finding, ok, problem, warning
 from palaver_server.cli.checkup.model_files import weight_bytes
+from palaver_server.machine import cgroups
 from palaver_server.machine.fitting import profile_for
 from palaver_server.machine.gpus import Gpus, find_gpus
 from palaver_server.machine.packages import installed, vllm_flavour

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from palaver_server.cli.checkup import cgroups
 from palaver_server.cli.checkup.finding import Finding, ok, problem, warning
+from palaver_server.machine import cgroups
 from palaver_server.machine.gpus import find_gpus
 from palaver_server.settings import Settings
 

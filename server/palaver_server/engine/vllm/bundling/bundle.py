@@ -14,7 +14,7 @@ from palaver_server.engine.vllm.core_output import is_only_tokens
 
 BEGINNING_TOKENS = 5
 """Of an answer. The first that a reader sees is among them also where a model writes marks before: GLM-4.5 begins with
-a line break and a mark where it thinks, and with two breaks and two marks where it shall not."""
+a line break and a mark, and, where it has no thought to write, goes on with the closing mark and another break."""
 
 
 class Bundle:

@@ -3,8 +3,9 @@
 What is below 1.2e-38 in float32 and bfloat16 is subnormal. On x86 each operation that meets such a number takes a
 hundred cycles or more instead of a few. Attention makes them wherever a score is far below its row's best: e to the
 power of the difference is next to nothing, and times a value it is less. With the tiny GLM they take half of a step of
-64 sequences; SmolLM2 makes hardly any. They can change no answer, so the processor is told to take zero for them, as
-TensorFlow and ONNX Runtime can tell it. float16 has a rule of its own, which is not touched.
+64 sequences; SmolLM2 makes hardly any. They are some 30 powers of ten below what an answer hangs on, so the processor
+is told to take zero for them, as TensorFlow and ONNX Runtime can tell it. float16 has a rule of its own, which is not
+touched.
 """
 
 from __future__ import annotations
