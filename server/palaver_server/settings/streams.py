@@ -16,7 +16,7 @@ class StreamSettings(BaseModel):
         0.1,
         description="Seconds that a token may be held back at most, so that several go in one message: only those of "
         "many streams are, as soon as each token in a message of its own would be more than 500 messages a second. The "
-        "first five tokens of an answer and its end never are. "
+        "first three tokens of an answer and its end never are. "
         "Ten pieces a second still read as flowing text. 0: never.",
     )
     slow_reader_timeout: Positive = Field(

@@ -12,9 +12,9 @@ from vllm.v1.request import Request
 from palaver_server.engine.vllm.bundling.pace import Pace
 from palaver_server.engine.vllm.core_output import is_only_tokens
 
-BEGINNING_TOKENS = 5
+BEGINNING_TOKENS = 3
 """Of an answer. The first that a reader sees is among them also where a model writes marks before: GLM-4.5 begins with
-a line break and a mark, and, where it has no thought to write, goes on with the closing mark and another break."""
+a line break and a mark. Each is a message of its own."""
 
 
 class Bundle:
