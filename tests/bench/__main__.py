@@ -20,7 +20,7 @@ from tests.bench.peers import MODULES, peer_named
 from tests.bench.plan import MAX_STREAMS, ROOT, Plan
 from tests.bench.report import Report, write
 from tests.bench.rounds import run_rounds
-from tests.bench.same_engines import with_same_engines
+from tests.bench.same_engines import environment_of, with_same_engines
 
 BARE_ENGINE = {"vllm": "raw", "scripted": "scripted"}
 DEFAULT_OUT = ROOT / ".cache" / "bench"
@@ -63,7 +63,7 @@ def _be_quick(context: click.Context, _: click.Parameter, quick: bool) -> bool:
     "--engines",
     type=click.Choice(["same", "own"]),
     default="same",
-    help="Same: every peer's engine gets what palaver chooses for this machine. Own: each is as it comes.",
+    help="Same: every peer's vLLM gets what palaver chooses for this machine. Own: only the flags of all peers.",
 )
 @click.option("--streams", type=_Listed(click.IntRange(1, MAX_STREAMS)), default="1,16,64,192", help="Streams at once.")
 @click.option("--rounds", type=click.IntRange(1), default=6, help="Six are the fewest that give a 95 % interval.")
@@ -101,7 +101,6 @@ def main(
     *,
     engine: str,
     peers: tuple[str, ...] | None,
-    engines: str,
     arrivals: tuple[int, ...] | None,
     out: Path,
     quick: bool,
@@ -123,9 +122,8 @@ def main(
         }
     )
     _refuse_what_does_not_fit(plan, engine_flags)
-    if engines == "same":
-        plan = with_same_engines(plan)
-    os.environ.update(plan.environment)
+    plan = with_same_engines(plan)
+    os.environ.update(environment_of(plan))
     visits = run_to_its_end("bench", _run(plan, out / "logs"))
     report = Report.of(plan, visits)
     table.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH), plan, report.summary)

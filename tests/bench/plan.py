@@ -106,8 +106,8 @@ class Plan(BaseModel):
     turns: int = 1
     """Exchanges before the question."""
     engine_flags: tuple[str, ...] = ENGINE_FLAGS
-    environment: dict[str, str] = {}
-    """Variables for every process, beside those of the benchmark itself."""
+    engines: Literal["same", "own"] = "same"
+    """Whether every peer's engine gets what palaver chooses for its own beside ``engine_flags``."""
     conversation: tuple[tuple[str, str], ...] = CONVERSATION
     min_answers: int = MIN_ANSWERS
     min_answers_per_stream: int = MIN_ANSWERS_PER_STREAM

@@ -12,7 +12,7 @@ from tests.bench.measured import Visit
 from tests.bench.plan import Plan
 from tests.bench.summary import Summary, summarise
 
-FORMAT = 2
+FORMAT = 3
 """Goes up when a figure changes its meaning."""
 
 

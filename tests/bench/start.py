@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -26,7 +27,7 @@ from tests.bench.peers import peer_named
 from tests.bench.peers.peer import Client
 from tests.bench.plan import ENGINE_FLAGS, ROOT, TINY_MODEL, Ask, EngineName, Plan
 from tests.bench.processes import BenchError, Launcher
-from tests.bench.same_engines import with_same_engines
+from tests.bench.same_engines import environment_of, with_same_engines
 from tests.bench.setting import machine, versions
 
 PEERS = {"vllm": ("palaver", "vllm-openai"), "scripted": ("palaver",)}
@@ -114,6 +115,7 @@ def _spread(ratios: list[float]) -> str:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--engine", type=click.Choice(sorted(PEERS)), default="vllm", help="What every peer serves.")
+@click.option("--engines", type=click.Choice(["same", "own"]), default="same", help="As in the benchmark.")
 @click.option("--model", default=str(TINY_MODEL), help="What vLLM loads: a folder or a name.")
 @click.option("--rounds", type=click.IntRange(1), default=3, help="Starts of each peer.")
 @click.option("--streams", type=click.IntRange(1), default=STREAMS, help="At once, after the start.")
@@ -125,22 +127,29 @@ def _spread(ratios: list[float]) -> str:
 )
 @click.argument("engine_flags", nargs=-1, type=click.UNPROCESSED, metavar="[-- VLLM_FLAG...]")
 def main(
-    *, engine: EngineName, model: str, rounds: int, streams: int, out: Path, engine_flags: tuple[str, ...]
+    *,
+    engine: EngineName,
+    engines: Literal["same", "own"],
+    model: str,
+    rounds: int,
+    streams: int,
+    out: Path,
+    engine_flags: tuple[str, ...],
 ) -> None:
     """Measure the time from a server's start to its first token. Leave the machine alone meanwhile."""
-    plan = with_same_engines(
-        Plan(
-            engine=engine,
-            model=model,
-            peers=PEERS[engine],
-            streams=(streams,),
-            rounds=rounds,
-            minutes=60,
-            tokens=TOKENS,
-            engine_flags=(*ENGINE_FLAGS, *engine_flags),
-        )
+    plan = Plan(
+        engine=engine,
+        model=model,
+        engines=engines,
+        peers=PEERS[engine],
+        streams=(streams,),
+        rounds=rounds,
+        minutes=60,
+        tokens=TOKENS,
+        engine_flags=(*ENGINE_FLAGS, *engine_flags),
     )
-    os.environ.update(plan.environment)
+    plan = with_same_engines(plan)
+    os.environ.update(environment_of(plan))
     try:
         starts = asyncio.run(_run(plan, out.parent / "logs"))
     except BenchError as error:

@@ -167,11 +167,13 @@ def test_bounds_of_an_old_container_count(tmp_path: Path, monkeypatch: pytest.Mo
         "memory/box/memory.limit_in_bytes": str(GIB),
         "memory/memory.limit_in_bytes": "9223372036854771712",
         "cpu/box/cpu.cfs_quota_us": "50000",
+        "cpu/box/cpu.cfs_period_us": "200000",
         "cpu/cpu.cfs_quota_us": "-1",
+        "cpu/cpu.cfs_period_us": "100000",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{value}\n")
-    assert (cgroups.memory_limit_bytes(), cgroups.process_limit(), cgroups.processor_limit()) == (GIB, None, 0.5)
+    assert (cgroups.memory_limit_bytes(), cgroups.process_limit(), cgroups.processor_limit()) == (GIB, None, 0.25)
 
 
 @pytest.mark.parametrize(("allowed", "level"), [(100, "problem"), (400, "warning"), (2000, "ok")])

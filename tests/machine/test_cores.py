@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from palaver_server.machine import cores, fitting
-from palaver_server.machine.cores import BINDING, environment_for, physical_cores
+from palaver_server.machine.cores import BINDING, binding_for, physical_cores
 from palaver_server.settings import load_settings
 
 SMOLLM2_BYTES = 269_060_552
@@ -40,7 +40,6 @@ def test_cores_are_physical_ones(tmp_path: Path) -> None:
     [
         (SMOLLM2_BYTES, PLAIN_PAIR, {}, "0,1"),
         (None, PLAIN_PAIR, {}, "0,1"),  # fetched later: hardly a toy
-        (SMOLLM2_BYTES, ((0, 2), (1, 3)), {}, "2,3"),
         (TINY_GLM_BYTES, PLAIN_PAIR, {}, None),
         (SMOLLM2_BYTES, ((0,),), {}, None),
         (SMOLLM2_BYTES, ((0,), (1,), (2,)), {}, None),
@@ -53,12 +52,12 @@ def test_cores_are_physical_ones(tmp_path: Path) -> None:
 def test_two_cores_compute_both(
     weight_bytes: int | None, found: tuple[tuple[int, ...], ...], environment: Mapping[str, str], binding: str | None
 ) -> None:
-    assert environment_for(weight_bytes, found, environment).get(BINDING) == binding
+    assert binding_for(weight_bytes, found, environment).get(BINDING) == binding
 
 
 @pytest.mark.parametrize(("limit", "binding"), [(2.0, "0,1"), (1.5, None), (1.0, None)])
 def test_container_must_have_the_time_of_both(limit: float, binding: str | None) -> None:
-    assert environment_for(SMOLLM2_BYTES, PLAIN_PAIR, {}, limit).get(BINDING) == binding
+    assert binding_for(SMOLLM2_BYTES, PLAIN_PAIR, {}, limit).get(BINDING) == binding
 
 
 @pytest.mark.parametrize(("machine", "binding"), [("x86_64", "2,3"), ("ppc64le", None)])
@@ -66,8 +65,8 @@ def test_threads_of_a_core_are_known_on_x86_alone(
     machine: str, binding: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert environment_for(SMOLLM2_BYTES, ((0, 2), (1, 3)), {}).get(BINDING) == binding
-    assert environment_for(SMOLLM2_BYTES, PLAIN_PAIR, {}).get(BINDING) == "0,1"
+    assert binding_for(SMOLLM2_BYTES, ((0, 2), (1, 3)), {}).get(BINDING) == binding
+    assert binding_for(SMOLLM2_BYTES, PLAIN_PAIR, {}).get(BINDING) == "0,1"
 
 
 @pytest.mark.parametrize(

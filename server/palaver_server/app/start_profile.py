@@ -20,6 +20,8 @@ def with_start_profile(settings: Settings, vllm_arguments: Sequence[str]) -> tup
     log.info("start profile", machine=profile.machine, model=settings.model, set_by_hand=list(profile.kept))
     for choice in profile.choices:
         log.info("start profile", choice=choice.name, value=choice.value, reason=choice.reason)
+    for name, value in profile.environment.items():
+        log.info("start profile", variable=name, value=value)
     for note in profile.notes:
         log.info("start profile", note=note)
     if profile.trouble:

@@ -24,10 +24,11 @@ def process_limit() -> int | None:
 def processor_limit() -> float | None:
     """The processor time a second that this process and its relatives may use; None without a limit."""
     quotas = []
-    for text in _read("cpu", "cpu.max", "cpu.cfs_quota_us"):
-        quota, _, period = text.partition(" ")
+    texts, periods = (_read("cpu", "cpu.max", f"cpu.cfs_{which}_us") for which in ("quota", "period"))
+    for text, period in zip(texts, periods, strict=False):
+        quota = text.split()[0]
         if quota.isdigit():
-            quotas.append(int(quota) / int(period or 100_000))
+            quotas.append(int(quota) / int(period.split()[-1]))
     return min(quotas, default=None)
 
 

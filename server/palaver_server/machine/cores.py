@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 BINDING = "VLLM_CPU_OMP_THREADS_BIND"
@@ -16,13 +17,13 @@ CHOSEN_BY = (BINDING, "VLLM_CPU_NUM_OF_RESERVED_CPU", "VLLM_CPU_SIM_MULTI_NUMA",
 """Variables by which operators choose themselves, or which go with vLLM's own choice alone."""
 FEW_CORES = 2
 """Beyond, a thread that shares its core with the engine core would hold up more than it brings."""
-LARGE_BYTES = 64 * 2**20
+LEAST_WEIGHT_BYTES = 64 * 2**20
 """Of weights. Both cores make SmolLM2 (270 MB) faster, and the tiny GLM (5 MB) slower, whose threads wait for each
 other longer than they compute. Nothing between was measured."""
 TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
-def environment_for(
+def binding_for(
     weight_bytes: int | None,
     cores: Collection[Collection[int]],
     environment: Mapping[str, str],
@@ -37,7 +38,7 @@ def environment_for(
         processor_limit: the processor time a second that a container may use. Of less than two cores' time, threads
             that wait for each other would lose more than they bring.
     """
-    is_small = weight_bytes is not None and weight_bytes < LARGE_BYTES
+    is_small = weight_bytes is not None and weight_bytes < LEAST_WEIGHT_BYTES
     is_limited = processor_limit is not None and processor_limit < len(cores)
     if is_small or is_limited or len(cores) != FEW_CORES or any(name in environment for name in CHOSEN_BY):
         return {}
@@ -50,11 +51,15 @@ def physical_cores(topology: Path = TOPOLOGY, allowed: Collection[int] | None = 
     """The cores that this process may run on, by the numbers of their logical ones.
 
     Args:
-        topology: the kernel's folder of it; where it is not there, each logical core counts as a physical one.
-        allowed: numbers of logical cores; those of this process by default.
+        topology: the kernel's folder of it; where it cannot be read, each logical core counts as a physical one.
+        allowed: numbers of logical cores; those of this process by default, and none where a system does not tell.
     """
+    if allowed is None:
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()  # Linux has it
     cores: dict[str, list[int]] = {}
-    for number in sorted(os.sched_getaffinity(0) if allowed is None else allowed):
-        siblings = topology / f"cpu{number}" / "topology" / "thread_siblings_list"
-        cores.setdefault(siblings.read_text() if siblings.exists() else str(number), []).append(number)
+    for number in sorted(allowed):
+        siblings = str(number)
+        with suppress(OSError):
+            siblings = (topology / f"cpu{number}" / "topology" / "thread_siblings_list").read_text()
+        cores.setdefault(siblings, []).append(number)
     return list(cores.values())

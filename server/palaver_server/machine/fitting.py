@@ -85,7 +85,7 @@ def _without_gpu(settings: Settings, given: Mapping[str, str]) -> StartProfile:
         model = _served_model(settings)
         weight_bytes = None if model is None else model.weight_bytes
         found, limit = cores.physical_cores(), cgroups.processor_limit()
-        variables = cores.environment_for(weight_bytes, found, os.environ, limit)
+        variables = cores.binding_for(weight_bytes, found, os.environ, limit)
     if variables:
         notes.append(f"Both cores compute: vLLM would keep one for scheduling. {cores.BINDING}=auto leaves it to vLLM.")
     return StartProfile(

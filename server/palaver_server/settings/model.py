@@ -23,8 +23,8 @@ class ModelSettings(BaseModel):
     )
     start_profile: Literal["auto", "off"] = Field(
         "auto",
-        description="auto fits vLLM's arguments, and how many chats run at once, to the GPUs found and the model; each "
-        "value stands in the log with its reason, and what is set by hand stays. off leaves all to vLLM. "
+        description="auto fits vLLM's arguments, and how many chats run at once, to the GPUs or cores found and the "
+        "model; each value stands in the log with its reason, and what is set by hand stays. off leaves all to vLLM. "
         "`palaver tune --dry-run` shows it.",
     )
     share_prefix_cache: bool = Field(

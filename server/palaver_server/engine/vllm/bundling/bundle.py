@@ -13,8 +13,7 @@ from palaver_server.engine.vllm.bundling.pace import Pace
 from palaver_server.engine.vllm.core_output import is_only_tokens
 
 BEGINNING_TOKENS = 3
-"""Of an answer. The first that a reader sees is among them also where a model writes marks before: GLM-4.5 begins with
-a line break and a mark. Each is a message of its own."""
+"""Of an answer. Where GLM-4.5 thinks, the third is the first that a reader sees, behind a line break and a mark."""
 
 
 class Bundle:
