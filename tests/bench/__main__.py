@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
@@ -17,10 +17,10 @@ from tests.bench import table
 from tests.bench.ending import run_to_its_end
 from tests.bench.measured import Visit
 from tests.bench.peers import MODULES, peer_named
-from tests.bench.plan import MAX_STREAMS, ROOT, Plan
+from tests.bench.plan import MAX_STREAMS, ROOT, Engines, Plan
 from tests.bench.report import Report, write
 from tests.bench.rounds import run_rounds
-from tests.bench.same_engines import environment_of, with_same_engines
+from tests.bench.same_engines import with_same_engines
 
 BARE_ENGINE = {"vllm": "raw", "scripted": "scripted"}
 DEFAULT_OUT = ROOT / ".cache" / "bench"
@@ -61,7 +61,7 @@ def _be_quick(context: click.Context, _: click.Parameter, quick: bool) -> bool:
 )
 @click.option(
     "--engines",
-    type=click.Choice(["same", "own"]),
+    type=click.Choice(get_args(Engines)),
     default="same",
     help="Same: every peer's vLLM gets what palaver chooses for this machine. Own: only the flags of all peers.",
 )
@@ -122,8 +122,8 @@ def main(
         }
     )
     _refuse_what_does_not_fit(plan, engine_flags)
-    plan = with_same_engines(plan)
-    os.environ.update(environment_of(plan))
+    plan, variables = with_same_engines(plan)
+    os.environ.update(variables)
     visits = run_to_its_end("bench", _run(plan, out / "logs"))
     report = Report.of(plan, visits)
     table.show(Console(width=None if sys.stdout.isatty() else PAPER_WIDTH), plan, report.summary)

@@ -19,6 +19,7 @@ MAX_STREAMS = 512
 """What the engine's flags and the servers' limits make room for at once."""
 
 EngineName = Literal["vllm", "scripted"]
+Engines = Literal["same", "own"]
 
 ENGINE_FLAGS = (
     *("--max-model-len", "2048"),
@@ -106,7 +107,7 @@ class Plan(BaseModel):
     turns: int = 1
     """Exchanges before the question."""
     engine_flags: tuple[str, ...] = ENGINE_FLAGS
-    engines: Literal["same", "own"] = "same"
+    engines: Engines = "same"
     """Whether every peer's engine gets what palaver chooses for its own beside ``engine_flags``."""
     conversation: tuple[tuple[str, str], ...] = CONVERSATION
     min_answers: int = MIN_ANSWERS

@@ -21,23 +21,20 @@ PLUGIN_FOLDER = Path(__file__).parent / "plugin"
 """Holds its entry point and no code. For Python's search path."""
 
 
-def with_same_engines(plan: Plan) -> Plan:
-    """The plan with what palaver would choose for each engine argument that it does not name."""
-    if plan.engine != "vllm" or plan.engines != "same":
-        return plan
-    return plan.model_copy(update={"engine_flags": (*_profile(plan).vllm_flags, *plan.engine_flags)})
+def with_same_engines(plan: Plan) -> tuple[Plan, dict[str, str]]:
+    """The plan with what palaver would choose for each engine argument that it does not name.
 
-
-def environment_of(plan: Plan) -> dict[str, str]:
-    """Variables for every process of the benchmark, beside those that it has."""
+    And variables for every process of the benchmark, beside those that it has.
+    """
     if plan.engine != "vllm" or plan.engines != "same":
-        return {}
-    variables = dict(_profile(plan).environment)
+        return plan, {}
+    profile = _profile(plan)
+    variables = dict(profile.environment)
     if vllm_flavour() == "cpu":
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PLUGIN_FOLDER), os.environ.get("PYTHONPATH"))))
         if "VLLM_PLUGINS" in os.environ:  # else vLLM loads all
             variables["VLLM_PLUGINS"] = ",".join(filter(None, (os.environ["VLLM_PLUGINS"], PLUGIN)))
-    return variables
+    return plan.model_copy(update={"engine_flags": (*profile.vllm_flags, *plan.engine_flags)}), variables
 
 
 def _profile(plan: Plan) -> StartProfile:

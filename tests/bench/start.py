@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Literal
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -25,9 +25,9 @@ from rich.table import Table
 
 from tests.bench.peers import peer_named
 from tests.bench.peers.peer import Client
-from tests.bench.plan import ENGINE_FLAGS, ROOT, TINY_MODEL, Ask, EngineName, Plan
+from tests.bench.plan import ENGINE_FLAGS, ROOT, TINY_MODEL, Ask, EngineName, Engines, Plan
 from tests.bench.processes import BenchError, Launcher
-from tests.bench.same_engines import environment_of, with_same_engines
+from tests.bench.same_engines import with_same_engines
 from tests.bench.setting import machine, versions
 
 PEERS = {"vllm": ("palaver", "vllm-openai"), "scripted": ("palaver",)}
@@ -115,7 +115,7 @@ def _spread(ratios: list[float]) -> str:
 
 @click.command(context_settings={"show_default": True})
 @click.option("--engine", type=click.Choice(sorted(PEERS)), default="vllm", help="What every peer serves.")
-@click.option("--engines", type=click.Choice(["same", "own"]), default="same", help="As in the benchmark.")
+@click.option("--engines", type=click.Choice(get_args(Engines)), default="same", help="As in the benchmark.")
 @click.option("--model", default=str(TINY_MODEL), help="What vLLM loads: a folder or a name.")
 @click.option("--rounds", type=click.IntRange(1), default=3, help="Starts of each peer.")
 @click.option("--streams", type=click.IntRange(1), default=STREAMS, help="At once, after the start.")
@@ -129,7 +129,7 @@ def _spread(ratios: list[float]) -> str:
 def main(
     *,
     engine: EngineName,
-    engines: Literal["same", "own"],
+    engines: Engines,
     model: str,
     rounds: int,
     streams: int,
@@ -148,8 +148,8 @@ def main(
         tokens=TOKENS,
         engine_flags=(*ENGINE_FLAGS, *engine_flags),
     )
-    plan = with_same_engines(plan)
-    os.environ.update(environment_of(plan))
+    plan, variables = with_same_engines(plan)
+    os.environ.update(variables)
     try:
         starts = asyncio.run(_run(plan, out.parent / "logs"))
     except BenchError as error:

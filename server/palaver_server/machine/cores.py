@@ -47,17 +47,20 @@ def binding_for(
     return {BINDING: ",".join(str(max(core)) for core in cores)}
 
 
-def physical_cores(topology: Path = TOPOLOGY, allowed: Collection[int] | None = None) -> list[list[int]]:
+def usable_cores() -> Collection[int]:
+    """The numbers of the logical cores that this process may run on; all where a system tells nothing of it."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def physical_cores(topology: Path = TOPOLOGY, usable: Collection[int] | None = None) -> list[list[int]]:
     """The cores that this process may run on, by the numbers of their logical ones.
 
     Args:
         topology: the kernel's folder of it; where it cannot be read, each logical core counts as a physical one.
-        allowed: numbers of logical cores; those of this process by default, and none where a system does not tell.
+        usable: numbers of logical cores; those of ``usable_cores`` by default.
     """
-    if allowed is None:
-        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()  # Linux has it
     cores: dict[str, list[int]] = {}
-    for number in sorted(allowed):
+    for number in sorted(usable_cores() if usable is None else usable):
         siblings = str(number)
         with suppress(OSError):
             siblings = (topology / f"cpu{number}" / "topology" / "thread_siblings_list").read_text()

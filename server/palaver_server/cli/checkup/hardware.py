@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import palaver_server
 from palaver_server.cli.checkup.finding import Finding, ok, problem, warning
 from palaver_server.cli.checkup.model_files import weight_bytes
 from palaver_server.machine import cgroups
+from palaver_server.machine.cores import usable_cores
 from palaver_server.machine.fitting import profile_for
 from palaver_server.machine.gpus import Gpus, find_gpus
 from palaver_server.machine.packages import installed, vllm_flavour
@@ -33,8 +33,7 @@ _began = (time.time(), time.monotonic())
 
 def processor(settings: Settings) -> Finding:
     """Cores that may be used, and the instructions that make a model on them bearable."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = cgroups.processor_limit()
+    usable, limit = len(usable_cores()), cgroups.processor_limit()
     cores = min(usable, limit) if limit else usable
     told = f"{cores:g} cores" + (f" of {psutil.cpu_count()}" if cores != psutil.cpu_count() else "")
     if cores < MIN_CORES:
